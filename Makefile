@@ -1,0 +1,58 @@
+# `make` alone prints this help. Every target can be run again at any time.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+EXPERIMENTS ?= experiments/broker-restart.json experiments/sink-kill.json experiments/source-kill.json
+
+.DEFAULT_GOAL := help
+.PHONY: help setup engine check format test lab lab-down demo chaos bench lock clean
+
+help: ## Print this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.installed engine ## Install everything: Python packages (pinned, hashed) and a container engine
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@$(PYTHON) tools/environment.py $(VENV)
+	@touch $@
+
+engine: $(VENV)/.installed
+	@$(BIN)/k2chaos lab engine
+
+check: $(VENV)/.installed ## Format, lint, types, import contracts, size budgets
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/budgets
+
+format: $(VENV)/.installed ## Format the code and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+test: setup ## Unit tests, and the contract suite on fakes and on the real engine
+	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest stack/tests
+
+lab: setup ## Bring the lab up and wait until all of it is healthy
+	@$(BIN)/k2chaos lab up
+
+lab-down: $(VENV)/.installed ## Take the lab down; its data stays
+	@$(BIN)/k2chaos lab down
+
+demo: lab ## Set everything up, run three experiments, print the verdicts
+	@$(BIN)/chaos run $(EXPERIMENTS)
+
+chaos: lab ## Run every experiment
+	@$(BIN)/chaos run experiments/*.json
+
+bench: $(VENV)/.installed ## Measure what the docs quote
+	@for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+lock: $(VENV)/.installed ## Resolve the dependencies anew
+	$(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.11 --all-extras pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile -q --generate-hashes --python-version 3.13 --python-platform linux stack/services/requirements.in -o stack/services/requirements.lock
+
+clean: ## Remove what `make` made here (not the lab: see lab-down)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,1 @@
+"""Chaos engineering for streaming data pipelines."""

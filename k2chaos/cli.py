@@ -1,0 +1,220 @@
+"""
+The command ``k2chaos``.
+
+Each command is a thin shell around a function elsewhere; what they need is imported when they
+run, so that ``--help`` answers at once. What ends a command unexpectedly is told in `last_line`.
+"""
+
+import sys
+from typing import Final
+
+import click
+
+from k2chaos.cli_lab import lab
+from k2chaos.last_line import exit_code_of
+
+EXIT_INCONCLUSIVE: Final = 3
+
+HELP: Final = """
+Chaos engineering for streaming data pipelines: break one on purpose, put it back, and prove what
+happened to every record.
+
+\b
+First steps, in a clone:
+  k2chaos lab up                            start the reference pipeline
+  k2chaos doctor                            is everything there that a run needs?
+  k2chaos plan experiments/sink-kill.json   what would be broken, and what undone
+  k2chaos run experiments/sink-kill.json    break it; the verdict is the exit code
+
+The pipeline file is the one named by --pipeline, else by $K2CHAOS_PIPELINE, else by the
+experiment's configuration (`pipeline`), else pipelines/lab.yaml.
+
+\b
+Exit codes: 0 pass, 1 fail, 2 usage, 3 inconclusive, 4 the tool crashed.
+"""
+
+
+def main() -> None:
+    """Run the command; the console script."""
+    sys.exit(exit_code_of(_main))
+
+
+def _main() -> int:
+    try:
+        result = cli.main(prog_name="k2chaos", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:
+        sys.stderr.write("k2chaos: interrupted\n")
+        return EXIT_INCONCLUSIVE
+    return result if isinstance(result, int) else 0
+
+
+@click.group(help=HELP)
+@click.option(
+    "--pipeline",
+    metavar="FILE",
+    help="The pipeline file: the system that experiments are pointed at.",
+)
+@click.version_option(package_name="chaostoolkit-k2chaos", prog_name="k2chaos")
+@click.pass_context
+def cli(context: click.Context, pipeline: str | None) -> None:
+    """See `HELP`."""
+    context.obj = pipeline
+
+
+@cli.command(
+    "run",
+    context_settings={"ignore_unknown_options": True},
+    add_help_option=False,
+    short_help="Run experiments; exit by verdict.",
+)
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def run(context: click.Context, words: tuple[str, ...]) -> int:
+    """Hand over to the command of the Chaos Toolkit plug-in, which takes upstream's options."""
+    from k2chaos.plugin import run_command
+
+    option = click.Option(
+        ["--pipeline"],
+        metavar="FILE",
+        default=context.obj,
+        help="The pipeline file; wins over $K2CHAOS_PIPELINE and the experiment's own.",
+    )
+    command = run_command((option,))
+    with command.make_context("run", list(words), parent=context.parent) as inner:
+        return int(command.invoke(inner) or 0)
+
+
+@cli.command(short_help="Check experiment files; touches nothing.")
+@click.argument("files", nargs=-1, required=True, metavar="FILES...")
+@click.pass_obj
+def lint(pipeline: str | None, files: tuple[str, ...]) -> int:
+    """
+    Check experiment FILES without touching anything.
+
+    Finds what Chaos Toolkit's own validation lets pass: misspelt keys, unknown roles and stages,
+    arguments of the wrong type, undefined ${variables}, faults longer than the pipeline allows.
+    Prints every mistake with its place. Exit code 2 if there is any, else 0.
+
+    \b
+    Example:
+      k2chaos lint experiments/*.json
+    """  # noqa: D301 - \b is click's mark for lines to be left as they are
+    from k2chaos.lint_files import lint_files
+    from k2chaos.sweeping import sweep_abandoned
+
+    sweep_abandoned()
+    report = lint_files(files, pipeline)
+    for line in report.lines:
+        click.echo(line)
+    return 2 if report.has_mistakes else 0
+
+
+@cli.command(short_help="What an experiment would do to which containers; touches nothing.")
+@click.argument("file", metavar="FILE")
+@click.pass_obj
+def plan(pipeline: str | None, file: str) -> int:
+    """
+    Say what an experiment FILE would do to which containers; touches nothing.
+
+    Resolves every fault of the method to containers on the engine, with the limits of the
+    pipeline file. Exit code 0 if all of it could be done now, 3 if not, 2 for a mistake.
+
+    \b
+    Example:
+      k2chaos plan experiments/broker-restart.json
+    """  # noqa: D301
+    from k2chaos.planning import plan_experiment, print_plan
+    from k2chaos.sweeping import sweep_abandoned
+    from k2chaos.system.engine import connect
+
+    sweep_abandoned()
+    resolved = plan_experiment(file, pipeline, connect())
+    print_plan(resolved, sys.stdout)
+    return 0 if resolved.can_run else EXIT_INCONCLUSIVE
+
+
+@cli.command(short_help="Undo faults that are still open.")
+@click.argument("fault_id", metavar="[ID]", required=False)
+def heal(fault_id: str | None) -> int:
+    """
+    Undo faults that are still open, or the one called ID; safe to repeat.
+
+    Works from any directory: open faults are on record in the state directory
+    ($XDG_STATE_HOME/k2chaos). During a run this heals too, and that run ends inconclusive. Exit
+    code 0 when nothing is open any more, 3 when something could not be undone.
+
+    \b
+    Example:
+      k2chaos heal
+    """  # noqa: D301
+    from k2chaos.clock import SystemClock
+    from k2chaos.evidence.state import state_directory
+    from k2chaos.system.engine import connect
+    from k2chaos.system.faults.healing import heal_open
+
+    healings = heal_open(state_directory(), connect, SystemClock(), fault_id)
+    for one in healings:
+        click.echo(f"{one.outcome}: {one.kind} of {one.target} ({one.fault_id}) {one.detail}")
+    if not healings:
+        click.echo("no fault is open")
+    return EXIT_INCONCLUSIVE if any(one.outcome != "healed" for one in healings) else 0
+
+
+@cli.command("status", short_help="Open faults and running experiments.")
+def status() -> int:
+    """
+    List open faults and running experiments; touches nothing, heals nothing.
+
+    Exit code 0 when no fault is open that nobody answers for, else 3.
+
+    \b
+    Example:
+      k2chaos status
+    """  # noqa: D301
+    from k2chaos.clock import SystemClock
+    from k2chaos.evidence.state import state_directory
+    from k2chaos.system.faults import healing
+
+    found = healing.status(state_directory(), SystemClock())
+    for pipeline, holder in found.holders.items():
+        click.echo(f"running: {holder.run} on {pipeline}, process {holder.pid}, {holder.folder}")
+    for fault in found.open:
+        state = "abandoned; `k2chaos heal` undoes it" if fault.is_abandoned else "held by its run"
+        kind = fault.entry.fault.get("kind")
+        click.echo(f"open: {kind} of {fault.target} ({fault.entry.fault_id}): {state}")
+    for line in found.unreadable:
+        click.echo(f"unreadable: {line}")
+    if not (found.holders or found.open or found.unreadable):
+        click.echo("no run, and no fault is open")
+    is_clean = not found.unreadable and not any(fault.is_abandoned for fault in found.open)
+    return 0 if is_clean else EXIT_INCONCLUSIVE
+
+
+@cli.command(short_help="Is everything there that a run needs?")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document instead of the table.")
+@click.pass_obj
+def doctor(pipeline: str | None, *, as_json: bool) -> int:
+    """
+    Say whether this host, this engine and this pipeline have what a run needs.
+
+    Every line that is not ok says what to do. Exit code 0 when all that is needed is there, 3
+    when something is missing or could not be seen, 2 when the pipeline file has mistakes.
+
+    \b
+    Example:
+      k2chaos doctor --json
+    """  # noqa: D301
+    from k2chaos.doctor import diagnose, exit_code
+    from k2chaos.doctor_table import print_checks, print_json
+    from k2chaos.sweeping import sweep_abandoned
+
+    sweep_abandoned()
+    checks = diagnose(pipeline)
+    (print_json if as_json else print_checks)(checks, sys.stdout)
+    return exit_code(checks)
+
+
+cli.add_command(lab)

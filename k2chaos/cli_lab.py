@@ -1,0 +1,112 @@
+"""The commands ``k2chaos lab ...``: the reference pipeline, in a clone only."""
+
+import sys
+
+import click
+
+from k2chaos.errors import EXIT_CRASH
+
+_INCONCLUSIVE = 3
+_MEBI = 1 << 20
+
+
+@click.group(short_help="Start and stop the reference pipeline.")
+def lab() -> None:
+    """
+    Start and stop the reference pipeline; in a clone only.
+
+    \b
+    Example:
+      k2chaos lab up && k2chaos lab status
+    """  # noqa: D301 - \b is click's mark for lines to be left as they are
+
+
+@lab.command("up", short_help="Build what is missing, start it, wait until it is healthy.")
+def up() -> int:
+    """
+    Bring the reference pipeline up: engine, images, secrets, containers.
+
+    Running it again is always right: what is there is used, what is half there is taken over.
+    Returns when every service is healthy.
+
+    \b
+    Example:
+      k2chaos lab up
+    """  # noqa: D301
+    from rich.console import Console
+
+    from k2chaos.sweeping import sweep_abandoned
+    from k2chaos.system.lab import lab_up
+
+    sweep_abandoned()
+    lab_up(Console())
+    return 0
+
+
+@lab.command("down", short_help="Stop it; its data stay unless you say otherwise.")
+@click.option("--volumes", is_flag=True, help="Remove its volumes too: all records are gone.")
+def down(*, volumes: bool) -> int:
+    """
+    Stop the reference pipeline and remove its containers and network.
+
+    \b
+    Example:
+      k2chaos lab down --volumes
+    """  # noqa: D301
+    from rich.console import Console
+
+    from k2chaos.sweeping import sweep_abandoned
+    from k2chaos.system.lab import lab_down
+
+    sweep_abandoned()
+    lab_down(Console(), volumes=volumes)
+    return 0
+
+
+@lab.command("status", short_help="Its services, one line each.")
+@click.option("--memory", is_flag=True, help="Ask for memory too, which takes a second or two.")
+def status(*, memory: bool) -> int:
+    """
+    List the services of the reference pipeline; changes nothing.
+
+    Exit code 0 when all of them run and are healthy, else 3.
+
+    \b
+    Example:
+      k2chaos lab status --memory
+    """  # noqa: D301
+    from rich.console import Console
+    from rich.table import Table
+
+    from k2chaos.system.lab import lab_status
+
+    services = lab_status(memory=memory)
+    table = Table(box=None, pad_edge=False)
+    for heading in ("service", "state", "health", "restarts", "ports", "image"):
+        table.add_column(heading, overflow="fold")
+    if memory:
+        table.add_column("MiB", justify="right")
+    for one in services:
+        image = one.image if one.current or not one.image else f"{one.image} (not the clone's)"
+        row = [one.service, one.state, one.health or "-", str(one.restarts), " ".join(one.ports)]
+        table.add_row(*row, image, *([str(one.memory_bytes // _MEBI)] if memory else []))
+    Console(file=sys.stdout, width=None if sys.stdout.isatty() else 200).print(table)
+    is_up = all(one.state == "running" and one.health in {"", "healthy"} for one in services)
+    return 0 if services and is_up else _INCONCLUSIVE
+
+
+@lab.command("logs", short_help="What its services say.")
+@click.argument("service", required=False)
+@click.option("--follow", "-f", is_flag=True, help="Go on until Ctrl-C.")
+@click.option("--tail", default=100, show_default=True, help="Lines per service to begin with.")
+def logs(service: str | None, *, follow: bool, tail: int) -> int:
+    """
+    Show the logs of the reference pipeline, or of one SERVICE.
+
+    \b
+    Example:
+      k2chaos lab logs consumer-crypto --follow
+    """  # noqa: D301
+    from k2chaos.system.lab import lab_logs
+
+    return 0 if lab_logs(service, follow=follow, tail=tail) == 0 else EXIT_CRASH

@@ -1,0 +1,121 @@
+"""
+The run folder: everything one experiment left.
+
+Owns names and formats of the files in it (see `FILES`). Rules: written as it happens; whole files
+are replaced, never overwritten; every secret of the pipeline file is blotted out before anything
+reaches the disk.
+"""
+
+import json
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from k2chaos.errors import UsageError
+from k2chaos.evidence.state import write_atomically
+
+FILES: Final[Mapping[str, str]] = {
+    "run.json": "what was run, on what: experiment, pipeline file, versions, images, host",
+    "faults.jsonl": "the fault ledger: tried, active, healed, failed",
+    "events.jsonl": "activities, measurements, stage errors, recovery, in the order of time",
+    "window.json": "the records the run answers for: last id of each key before and after",
+    "records/": "what was seen of each stage (Parquet: key, sequence, event time)",
+    "journal.json": "Chaos Toolkit's journal, written live",
+    "verdict.json": "verdict, reasons, findings, faults, records",
+}
+
+BLOT: Final = "***"
+_SHORTEST_SECRET: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """
+    Writer of one run folder.
+
+    Attributes:
+        secrets: Values that must not reach the disk.
+    """
+
+    path: Path
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @property
+    def run(self) -> str:
+        """The run's name, unique under its journals folder."""
+        return self.path.name
+
+    @property
+    def ledger(self) -> Path:
+        """Where the ledger's copy goes."""
+        return self.path / "faults.jsonl"
+
+    def write_json(self, name: str, value: object) -> None:
+        """Replace the file *name* by *value*; what is not JSON is written as its ``repr``."""
+        with self._lock:
+            write_atomically(self.path / name, redacted_json(value, self.secrets, indent=2) + "\n")
+
+    def append_event(self, event: str, at: datetime | None = None, **facts: object) -> None:
+        """Add one line to ``events.jsonl``; safe from any thread."""
+        line = {"at": (at or datetime.now(UTC)).isoformat(), "event": event, **facts}
+        text = redacted_json(line, self.secrets)
+        with self._lock, (self.path / "events.jsonl").open("a", encoding="utf-8") as file:
+            file.write(text + "\n")
+
+    def write_records(self, stage: str, records: pa.Table) -> None:
+        """Keep what was seen of *stage*."""
+        (self.path / "records").mkdir(exist_ok=True)
+        pq.write_table(records, self.path / "records" / f"{stage}.parquet", compression="zstd")
+
+
+def create_run_folder(
+    journals: Path, name: str, started: datetime, secrets: Sequence[str] = ()
+) -> RunFolder:
+    """
+    Make ``journals/<started>-<name>``, with a number behind it where it exists already.
+
+    Raises:
+        UsageError: The folder cannot be made.
+    """
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60] or "experiment"
+    stem = f"{started.astimezone(UTC):%Y-%m-%dT%H-%M-%SZ}-{slug}"
+    try:
+        journals.mkdir(parents=True, exist_ok=True)
+        for number in range(1, 1000):
+            path = journals / (stem if number == 1 else f"{stem}-{number}")
+            if not path.exists():
+                path.mkdir()
+                break
+    except OSError as error:
+        message = (
+            f"cannot make a run folder in {journals} ({error}): "
+            "point K2CHAOS_JOURNALS at a writable folder"
+        )
+        raise UsageError(message) from error
+    return RunFolder(path, tuple(secret for secret in secrets if len(secret) >= _SHORTEST_SECRET))
+
+
+def redacted_json(value: object, secrets: Sequence[str], indent: int | None = None) -> str:
+    """*value* as JSON text without any secret; NaN and non-JSON values as their ``repr``."""
+    plain = json.loads(json.dumps(value, default=repr), parse_constant=str)
+    return json.dumps(_blotted(plain, secrets), indent=indent, ensure_ascii=False)
+
+
+def _blotted(node: Any, secrets: Sequence[str]) -> Any:
+    if isinstance(node, dict):
+        return {_blotted(key, secrets): _blotted(value, secrets) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_blotted(value, secrets) for value in node]
+    if not isinstance(node, str):
+        return node
+    for secret in secrets:
+        node = node.replace(secret, BLOT)
+    return node

@@ -1,0 +1,64 @@
+"""
+How a pipeline writes a record's identity, and how the columns of evidence are made of it.
+
+A stage shows a record's number as a field with a prefix (``BINANCE-42``). Rows whose field does
+not begin with the prefix belong to another feed in the same place and are left out; so are rows
+whose number is none, for they are no record that was emitted: the audit then misses it.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from k2chaos.evidence.records import RECORDS
+
+
+def records_of(keys: Any, fields: Any, times: Any, prefix: str) -> pa.Table:
+    """
+    Lay three columns (arrays or sequences of Python values) into the schema `RECORDS`.
+
+    Args:
+        keys: The records' keys.
+        fields: The sequence fields as the stage shows them: text, or integers without a prefix.
+        times: Event times: timestamps with or without zone (then UTC), or microseconds.
+        prefix: What stands before the number.
+    """
+    columns = pa.table({"key": _text(keys), "field": _text(fields), "event_time": _times(times)})
+    ours = pc.match_substring_regex(columns["field"], rf"^{_quote(prefix)}[0-9]{{1,18}}$")
+    columns = columns.filter(pc.and_(ours, pc.is_valid(columns["key"])))
+    columns = columns.filter(pc.is_valid(columns["event_time"]))
+    numbers = pc.utf8_slice_codeunits(columns["field"], start=len(prefix))
+    arrays = [columns["key"], numbers.cast(pa.int64()), columns["event_time"]]
+    return pa.Table.from_arrays(arrays, schema=RECORDS)
+
+
+def empty_records() -> pa.Table:
+    """No record at all."""
+    return RECORDS.empty_table()
+
+
+def joined(parts: Iterable[pa.Table]) -> pa.Table:
+    """Several sightings, one after the other."""
+    return pa.concat_tables([empty_records(), *parts])
+
+
+def _quote(prefix: str) -> str:
+    r"""RE2 understands ``\Q...\E``; a prefix cannot hold ``\E`` and mean anything by it."""
+    return rf"\Q{prefix}\E" if prefix else ""
+
+
+def _text(column: Any) -> Any:
+    array = column if isinstance(column, pa.Array | pa.ChunkedArray) else pa.array(column)
+    return array.cast(pa.string())
+
+
+def _times(column: Any) -> Any:
+    if not isinstance(column, pa.Array | pa.ChunkedArray):
+        column = pa.array(column)
+    if pa.types.is_null(column.type) or pa.types.is_integer(column.type):
+        return column.cast(pa.int64()).cast(pa.timestamp("us", tz="UTC"))
+    if column.type.tz is None:
+        return column.cast(pa.timestamp("us")).cast(pa.timestamp("us", tz="UTC"))
+    return column.cast(pa.timestamp("us", tz="UTC"))

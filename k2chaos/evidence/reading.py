@@ -1,0 +1,106 @@
+"""
+Reading a run folder back: all that the judge may know.
+
+A file that is missing or damaged is told as such in `RunEvidence.damage`, never guessed.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from k2chaos.evidence.ledger import LedgerReading, read_ledger
+from k2chaos.evidence.records import Window
+
+
+@dataclass(frozen=True, slots=True)
+class RunEvidence:
+    """
+    One run as its folder tells it.
+
+    Attributes:
+        run: ``run.json``.
+        journal: Chaos Toolkit's journal; empty where there is none.
+        window: The records the run answers for; ``None`` where it could not be determined.
+        records: What was seen, by stage; a stage that could not be read is not in it.
+        damage: What of the folder could not be read, a line each.
+    """
+
+    run: Mapping[str, Any]
+    journal: Mapping[str, Any]
+    events: Sequence[Mapping[str, Any]]
+    ledger: LedgerReading
+    window: Window | None
+    records: Mapping[str, pa.Table]
+    damage: tuple[str, ...]
+
+    def events_named(self, name: str) -> tuple[Mapping[str, Any], ...]:
+        """The events called *name*, in their order."""
+        return tuple(event for event in self.events if event.get("event") == name)
+
+
+def read_run(path: Path) -> RunEvidence:
+    """Read the run folder at *path*."""
+    damage: list[str] = []
+    run = _read_object(path / "run.json", damage)
+    journal = _read_object(path / "journal.json", damage)
+    events = _read_events(path / "events.jsonl", damage)
+    ledger = read_ledger(path / "faults.jsonl")
+    return RunEvidence(
+        run=run,
+        journal=journal,
+        events=events,
+        ledger=ledger,
+        window=_read_window(path / "window.json", damage),
+        records=_read_records(path / "records", damage),
+        damage=(*damage, *ledger.unreadable),
+    )
+
+
+def _read_object(path: Path, damage: list[str]) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        damage.append(f"{path.name}: {error}")
+        return {}
+    if not isinstance(value, dict):
+        damage.append(f"{path.name}: an object is expected")
+        return {}
+    return value
+
+
+def _read_events(path: Path, damage: list[str]) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    events = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            events.append(json.loads(line))
+        except ValueError as error:
+            damage.append(f"{path.name}:{number}: {error}")
+    return events
+
+
+def _read_window(path: Path, damage: list[str]) -> Window | None:
+    if not path.exists():
+        return None
+    value = _read_object(path, damage)
+    try:
+        return Window(value["after"], value["until"])
+    except KeyError as error:
+        damage.append(f"{path.name}: {error} is missing")
+        return None
+
+
+def _read_records(folder: Path, damage: list[str]) -> dict[str, pa.Table]:
+    records = {}
+    for path in sorted(folder.glob("*.parquet")):
+        try:
+            records[path.stem] = pq.read_table(path)
+        except (OSError, pa.ArrowException) as error:
+            damage.append(f"records/{path.name}: {error}")
+    return records

@@ -1,0 +1,1 @@
+"""Pure: from evidence to findings and a verdict. Could run next year, on another machine."""

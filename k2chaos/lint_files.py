@@ -1,0 +1,57 @@
+"""
+Experiment files held against their pipeline file, for ``k2chaos lint``.
+
+A pipeline file counts for its limits only here, so its variables need not be set: a clone whose
+lab was never up, and a build machine without secrets, can lint.
+"""
+
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from k2chaos.errors import ExperimentError, UsageError
+from k2chaos.experiment_file import ExperimentFile, read_experiment
+from k2chaos.lint import lint_experiment
+from k2chaos.pipeline import Pipeline
+from k2chaos.pipeline_file import find_pipeline_file, load_pipeline
+
+
+@dataclass(frozen=True, slots=True)
+class LintReport:
+    """What to print, and whether anything is wrong."""
+
+    lines: tuple[str, ...]
+    has_mistakes: bool
+
+
+def lint_files(sources: Iterable[str], pipeline: str | None) -> LintReport:
+    """Check every file; all mistakes of all of them, and one line for each that has none."""
+    lines: list[str] = []
+    has_mistakes = False
+    for source in sources:
+        try:
+            file = read_experiment(source)
+            mistakes = lint_experiment(file.tree, _pipeline(file, pipeline))
+            if mistakes:
+                raise ExperimentError(source, mistakes)
+            lines.append(f"{source}: ok")
+        except UsageError as error:
+            has_mistakes = True
+            lines.append(str(error))
+    return LintReport(tuple(dict.fromkeys(lines)), has_mistakes)
+
+
+def _pipeline(file: ExperimentFile, named: str | None) -> Pipeline | None:
+    """The pipeline in force; ``None`` where nobody names one and the default is not there."""
+    path = find_pipeline_file(named, os.environ, file.configured_pipeline)
+    is_named = named or os.environ.get("K2CHAOS_PIPELINE") or file.configured_pipeline
+    if not is_named and not path.exists():
+        return None
+    return load_pipeline(path, {**_placeholders(path), **os.environ}).pipeline
+
+
+def _placeholders(path: Path) -> dict[str, str]:
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    return dict.fromkeys(re.findall(r"\$\{(\w+)\}", text), "unset")

@@ -1,0 +1,106 @@
+"""The exchange's control API: what was emitted, by the exchange's own clock, and how fast."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from k2chaos.errors import StageBlind
+from k2chaos.evidence.freshness import Emitted
+from k2chaos.system.http import HttpClient
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """
+    What the exchange says it emitted.
+
+    Attributes:
+        now: The exchange's clock when it answered.
+        seed: What the records' content is derived from.
+        keys: By key; one that never traded has ``last_id`` 0.
+    """
+
+    now: datetime
+    seed: int
+    keys: Mapping[str, Emitted]
+
+    @property
+    def last_ids(self) -> dict[str, int]:
+        """The newest id per key; 0 where it never traded."""
+        return {key: emitted.last_id for key, emitted in self.keys.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeClient:
+    """Asks the exchange at *control_url*."""
+
+    control_url: str
+    seconds: float = 5.0
+    _http: HttpClient = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Open no connection yet."""
+        client = HttpClient("exchange", self.control_url, self.seconds)
+        object.__setattr__(self, "_http", client)
+
+    def ledger(self, at: datetime | None = None) -> Ledger:
+        """What was emitted until now, or until the event time *at*."""
+        params = {"at_ms": int(at.timestamp() * 1000)} if at else None
+        answer = self._http.get_json("/ledger", params)
+        try:
+            return _ledger(answer)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            message = (
+                f"exchange: GET {self.control_url}/ledger: not a ledger of schema 1 ({error!r}); "
+                "does exchange.control in the pipeline file name an exchange of this version?"
+            )
+            raise StageBlind(message, "undecodable") from error
+
+    def last_ids(self) -> dict[str, int]:
+        """The newest emitted id per key; 0 where it never traded."""
+        return self.ledger().last_ids
+
+    def rate(self) -> float:
+        """Trades per second over all keys, as asked for."""
+        return self._rate_of(self._http.get_json("/rate"))
+
+    def set_rate(self, trades_per_second: float) -> float:
+        """Ask for another rate; the one now in force."""
+        return self._rate_of(self._http.put_json("/rate", {"trades_per_second": trades_per_second}))
+
+    def health(self) -> Any:
+        """The exchange's own word on its health, as JSON."""
+        return self._http.get_json("/health")
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._http.close()
+
+    def _rate_of(self, answer: Any) -> float:
+        try:
+            return float(answer["trades_per_second"])
+        except (KeyError, TypeError, ValueError) as error:
+            message = f"exchange: {self.control_url}/rate: no trades_per_second in {answer!r:.100}"
+            raise StageBlind(message, "undecodable") from error
+
+
+def _ledger(answer: Any) -> Ledger:
+    if answer["schema"] != 1:
+        message = f"schema {answer['schema']!r}"
+        raise ValueError(message)
+    keys = {key: _emitted(one) for key, one in answer["symbols"].items()}
+    return Ledger(_time(answer["now_ms"]), int(answer["seed"]), keys)
+
+
+def _emitted(one: Mapping[str, Any]) -> Emitted:
+    last, oldest = one["last_time_ms"], one.get("retained_from_time_ms")
+    return Emitted(
+        last_id=int(one["last_id"]),
+        last_time=None if last is None else _time(last),
+        oldest_time=None if oldest is None else _time(oldest),
+    )
+
+
+def _time(milliseconds: float) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)

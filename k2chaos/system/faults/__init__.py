@@ -1,0 +1,267 @@
+"""
+Faults: reversible changes, as values that can be written down.
+
+Owns the protocol of a fault and the only way to hold one. The rules of `held`:
+
+1. what must be restored is read first (`prepare`), and is on disk (`tried`) before the fault is;
+2. a fault counts once its witness saw it; one that nobody saw is healed and is an error;
+3. heal comes in `finally`, is retried until the witness sees nothing left, and is said loudly
+   when it does not get there; the ledger then keeps the fault open.
+"""
+
+import contextlib
+import logging
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, Protocol, Self
+
+from pydantic import TypeAdapter
+from tenacity import Retrying, retry_if_exception_type
+from tenacity.wait import wait_exponential
+
+from k2chaos.clock import Clock
+from k2chaos.errors import EngineUnreachable, FaultNotHealed, FaultNotInjected, TargetError
+from k2chaos.evidence.ledger import FaultLedger
+from k2chaos.system.interrupt import Interrupt
+from k2chaos.system.runtime import Container, Endpoint, Runtime
+
+logger = logging.getLogger("chaostoolkit")
+
+WITNESS_DEADLINE_SECONDS = 5.0
+HEAL_DEADLINE_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """What a fault may reach: the runtime (and, later, the stage clients) of one pipeline."""
+
+    runtime: Runtime
+
+
+@dataclass(frozen=True, slots=True)
+class Witnessed:
+    """
+    What the witness of a fault saw, once.
+
+    Attributes:
+        struck: The fault's effect was seen, now or (for an instantaneous fault) since `prepare`.
+        active: Something is still broken.
+        seen: The facts it was read from, as plain JSON.
+    """
+
+    struck: bool
+    active: bool
+    seen: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Fault(Protocol):
+    """
+    A reversible change.
+
+    A witness is never the call that injected: `observe` asks the system, not this object.
+    """
+
+    kind: ClassVar[str]
+    does: ClassVar[str]
+    undone_by: ClassVar[str]
+
+    @property
+    def target(self) -> Container | Endpoint:
+        """What is broken."""
+
+    def prepare(self, system: System) -> Self:
+        """Read what heal and witness will need; `TargetNotReady` where it may not start."""
+
+    def inject(self, system: System) -> None:
+        """Do it, once."""
+
+    def observe(self, system: System) -> Witnessed:
+        """Ask the system what can be seen of the fault now."""
+
+    def heal(self, system: System) -> None:
+        """Undo it. Safe to call twice, safe after the container was replaced."""
+
+
+def fault_to_json(fault: Fault) -> dict[str, Any]:
+    """*fault* as plain JSON, enough for another process to heal it."""
+    fields = TypeAdapter(type(fault)).dump_python(fault, mode="json")
+    return {"kind": fault.kind, **fields}
+
+
+@dataclass(slots=True)
+class Hold:
+    """
+    The record of one held fault, filled as it goes; times are aware UTC.
+
+    Attributes:
+        witness: What was seen while active, and after the heal.
+        outcome: Something worth telling that is no error (*no restart policy: started by heal*).
+    """
+
+    fault_id: str
+    kind: str
+    target: str
+    tried_at: datetime
+    injected_at: datetime | None = None
+    healed_at: datetime | None = None
+    held_seconds: float = 0.0
+    inject_seconds: float = 0.0
+    heal_seconds: float = 0.0
+    witness: dict[str, Any] = field(default_factory=dict)
+    ended_early: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What `held` works with: the system, where it is written down, the clock, the stop switch."""
+
+    system: System
+    ledger: FaultLedger
+    clock: Clock
+    interrupt: Interrupt
+
+
+@contextlib.contextmanager
+def held(fault: Fault, longest_seconds: float, holding: Holding) -> Iterator[Hold]:
+    """
+    Inject *fault*, yield while it is in effect, heal it whatever happens.
+
+    Args:
+        longest_seconds: How long the body may take; beyond it the fault counts as abandoned, and
+            anyone who sweeps may heal it.
+
+    Raises:
+        Interrupted: The run was told to end before anything was touched.
+        TargetNotReady: The target is not in the state this fault starts from.
+        FaultNotInjected: The witness did not see the fault; it was healed.
+        FaultNotHealed: The witness still sees it; the ledger keeps it open.
+    """
+    clock = holding.clock
+    with holding.interrupt.shield():
+        holding.interrupt.refuse_when_requested()
+        fault = fault.prepare(holding.system)
+        hold = Hold(
+            f"{fault.kind}-{uuid.uuid4().hex[:8]}", fault.kind, str(fault.target), clock.now()
+        )
+        deadline = clock.now() + timedelta(seconds=longest_seconds + HEAL_DEADLINE_SECONDS)
+        holding.ledger.tried(hold.fault_id, fault_to_json(fault), deadline, at=hold.tried_at)
+        try:
+            _inject(fault, hold, holding)
+        except BaseException as error:
+            holding.ledger.failed(hold.fault_id, repr(error), at=clock.now())
+            heal(fault, hold, holding)
+            raise
+    active_from = clock.monotonic()
+    try:
+        yield hold
+    finally:
+        hold.held_seconds = clock.monotonic() - active_from
+        with holding.interrupt.shield():
+            hold.ended_early = not _still_there(fault, hold, holding)
+            heal(fault, hold, holding)
+
+
+def _inject(fault: Fault, hold: Hold, holding: Holding) -> None:
+    """Inject and wait for the witness."""
+    started = holding.clock.monotonic()
+    logger.info("injecting %s into %s", fault.kind, fault.target)
+    fault.inject(holding.system)
+    hold.injected_at = holding.clock.now()
+    witnessed = _wait_until(fault, holding, WITNESS_DEADLINE_SECONDS, struck=True)
+    hold.inject_seconds = holding.clock.monotonic() - started
+    hold.witness["injected"] = dict(witnessed.seen)
+    if not witnessed.struck:
+        message = (
+            f"{fault.kind} of {fault.target} was asked for, and the engine did not refuse, but "
+            f"{WITNESS_DEADLINE_SECONDS:g} s later nothing of it can be seen: {dict(witnessed.seen)}"
+        )
+        raise FaultNotInjected(message)
+    holding.ledger.active(hold.fault_id, dict(witnessed.seen), at=holding.clock.now())
+    logger.info("confirmed %s of %s after %.2f s", fault.kind, fault.target, hold.inject_seconds)
+
+
+def _still_there(fault: Fault, hold: Hold, holding: Holding) -> bool:
+    """Whether what struck is still in effect just before the heal (for a lasting fault)."""
+    try:
+        witnessed = fault.observe(holding.system)
+    except (TargetError, EngineUnreachable) as error:
+        hold.witness["before_heal"] = {"unreadable": str(error)}
+        return True
+    hold.witness["before_heal"] = dict(witnessed.seen)
+    return witnessed.struck
+
+
+def heal(fault: Fault, hold: Hold, holding: Holding) -> None:
+    """
+    Undo *fault* and ask the system until it agrees, for at most a minute.
+
+    Raises:
+        FaultNotHealed: It does not agree; the ledger keeps the fault open.
+    """
+    started = holding.clock.monotonic()
+
+    def once() -> Witnessed:
+        fault.heal(holding.system)
+        witnessed = _wait_until(fault, holding, WITNESS_DEADLINE_SECONDS, active=False)
+        if witnessed.active:
+            message = f"still {dict(witnessed.seen)}"
+            raise FaultNotHealed(message)
+        return witnessed
+
+    try:
+        witnessed = _patiently(once, holding.clock)
+    except (TargetError, EngineUnreachable, FaultNotHealed) as error:
+        holding.ledger.failed(hold.fault_id, str(error), at=holding.clock.now())
+        message = (
+            f"{fault.kind} of {fault.target} could not be healed ({error}); it stays on record: "
+            f"run `k2chaos heal {hold.fault_id}`"
+        )
+        logger.exception(message)
+        raise FaultNotHealed(message) from error
+    hold.healed_at = holding.clock.now()
+    hold.heal_seconds = holding.clock.monotonic() - started
+    hold.witness["healed"] = dict(witnessed.seen)
+    holding.ledger.healed(hold.fault_id, dict(witnessed.seen), at=hold.healed_at)
+    logger.info(
+        "healed %s of %s, confirmed after %.2f s", fault.kind, fault.target, hold.heal_seconds
+    )
+
+
+def _patiently(once: Callable[[], Witnessed], clock: Clock) -> Witnessed:
+    until = clock.monotonic() + HEAL_DEADLINE_SECONDS
+    retrying = Retrying(
+        stop=lambda _state: clock.monotonic() >= until,
+        sleep=_sleeping(clock),
+        wait=wait_exponential(multiplier=0.05, max=2.0),
+        retry=retry_if_exception_type((TargetError, EngineUnreachable, FaultNotHealed)),
+        reraise=True,
+    )
+    return retrying(once)
+
+
+def _sleeping(clock: Clock) -> Callable[[float], None]:
+    def sleep(seconds: float) -> None:
+        clock.wait(seconds)
+
+    return sleep
+
+
+def _wait_until(
+    fault: Fault,
+    holding: Holding,
+    deadline_seconds: float,
+    *,
+    struck: bool | None = None,
+    active: bool | None = None,
+) -> Witnessed:
+    """Observe until the asked-for witnessed or the deadline; the last witnessed is returned."""
+    until = holding.clock.monotonic() + deadline_seconds
+    while True:
+        witnessed = fault.observe(holding.system)
+        if struck in (None, witnessed.struck) and active in (None, witnessed.active):
+            return witnessed
+        if holding.clock.monotonic() >= until:
+            return witnessed
+        holding.clock.wait(0.02)

@@ -1,0 +1,135 @@
+"""
+Healing what a run left behind, from the ledger alone.
+
+A fault is *abandoned* when its deadline has passed or when the run that holds it is no longer
+alive (its pipeline's lock is free, or held by another run). A sweep heals abandoned faults only;
+an explicit heal takes what it is told.
+"""
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from k2chaos.clock import Clock
+from k2chaos.errors import K2ChaosError, UsageError
+from k2chaos.evidence.ledger import FaultLedger, LedgerEntry, read_ledger, read_state_ledgers
+from k2chaos.evidence.state import Holder, held_pipelines
+from k2chaos.system.faults import Hold, Holding, System, heal
+from k2chaos.system.faults.catalogue import fault_from_json
+from k2chaos.system.interrupt import Interrupt
+from k2chaos.system.runtime import Container, Runtime
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFault:
+    """A fault that is not confirmed gone, and whether its run still answers for it."""
+
+    entry: LedgerEntry
+    is_abandoned: bool
+
+    @property
+    def target(self) -> str:
+        """The service, as the ledger knows it."""
+        target = self.entry.fault.get("target", {})
+        return str(target.get("service") or target.get("address") or "?")
+
+
+@dataclass(frozen=True, slots=True)
+class Healing:
+    """What became of one open fault."""
+
+    fault_id: str
+    kind: str
+    target: str
+    outcome: Literal["healed", "failed"]
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Open faults, unreadable ledger lines, and who holds which pipeline."""
+
+    open: tuple[OpenFault, ...]
+    unreadable: tuple[str, ...]
+    holders: dict[str, Holder]
+
+
+def status(directory: Path, clock: Clock) -> Status:
+    """What is open in the state *directory*; touches nothing."""
+    reading = read_state_ledgers(directory)
+    holders = held_pipelines(directory)
+    return Status(
+        tuple(OpenFault(entry, _is_abandoned(entry, holders, clock)) for entry in reading.open),
+        reading.unreadable,
+        holders,
+    )
+
+
+def sweep(
+    directory: Path,
+    connect: Callable[[str], Runtime],
+    clock: Clock,
+    is_ours: Callable[[LedgerEntry], bool] = lambda _entry: True,
+) -> tuple[Healing, ...]:
+    """Heal every abandoned fault for which *is_ours* holds."""
+    abandoned = [one.entry for one in status(directory, clock).open if one.is_abandoned]
+    return _heal_all(filter(is_ours, abandoned), directory, connect, clock)
+
+
+def heal_open(
+    directory: Path,
+    connect: Callable[[str], Runtime],
+    clock: Clock,
+    fault_id: str | None = None,
+) -> tuple[Healing, ...]:
+    """
+    Heal all open faults, or the one that is named, whoever holds them.
+
+    Raises:
+        UsageError: No open fault has that id.
+    """
+    entries = [one.entry for one in status(directory, clock).open]
+    if fault_id is not None:
+        entries = [entry for entry in entries if entry.fault_id == fault_id]
+        if not entries:
+            message = f"no open fault has the id {fault_id}; `k2chaos status` lists the open ones"
+            raise UsageError(message)
+    return _heal_all(entries, directory, connect, clock)
+
+
+def _is_abandoned(entry: LedgerEntry, holders: dict[str, Holder], clock: Clock) -> bool:
+    holder = holders.get(entry.pipeline)
+    return holder is None or holder.run != entry.run or clock.now() > entry.deadline
+
+
+def _heal_all(
+    entries: Iterable[LedgerEntry],
+    directory: Path,
+    connect: Callable[[str], Runtime],
+    clock: Clock,
+) -> tuple[Healing, ...]:
+    # The last one injected is undone first: faults of one container may lie upon each other.
+    return tuple(_heal_one(entry, directory, connect, clock) for entry in reversed([*entries]))
+
+
+def _heal_one(
+    entry: LedgerEntry, directory: Path, connect: Callable[[str], Runtime], clock: Clock
+) -> Healing:
+    state_copy = directory / "faults" / f"{entry.run}.jsonl"
+    ledger = FaultLedger(entry.run, entry.pipeline, (state_copy, *entry.copies))
+    kind = str(entry.fault.get("kind"))
+    hold = Hold(entry.fault_id, kind, "", clock.now())
+    target = ""
+    try:
+        fault = fault_from_json(entry.fault)
+        target = str(fault.target)
+        engine = fault.target.engine if isinstance(fault.target, Container) else ""
+        holding = Holding(System(connect(engine)), ledger, clock, Interrupt(threading.Event()))
+        heal(fault, hold, holding)
+    except K2ChaosError as error:
+        return Healing(entry.fault_id, kind, target, "failed", str(error))
+    if not read_ledger(state_copy).open:
+        state_copy.unlink(missing_ok=True)
+    return Healing(entry.fault_id, kind, target, "healed", f"{hold.heal_seconds:.2f} s")

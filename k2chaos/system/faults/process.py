@@ -1,0 +1,239 @@
+"""
+Faults of processes: what happens to a container as a whole.
+
+Witness of all of them: the engine's own account of the container (status, start time, main
+process, restart count), asked anew each time; never the answer to the call that injected.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, ClassVar, Self
+
+from k2chaos.errors import TargetNotReady
+from k2chaos.system.faults import System, Witnessed
+from k2chaos.system.runtime import Container, ContainerState, HelperCall
+
+_DOWN = frozenset({"exited", "dead", "created", "missing"})
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """
+    Every process of the container is frozen; address and open sockets stay.
+
+    Witness: the engine reports ``paused``. Healed by thawing; gone when it no longer says so.
+    """
+
+    kind: ClassVar[str] = "pause"
+    does: ClassVar[str] = "freeze every process"
+    undone_by: ClassVar[str] = "thaw them"
+    target: Container
+
+    def prepare(self, system: System) -> Self:
+        """The container must run."""
+        _running(system, self.target, self.kind)
+        return self
+
+    def inject(self, system: System) -> None:
+        """Freeze it."""
+        system.runtime.send(self.target, "pause")
+
+    def observe(self, system: System) -> Witnessed:
+        """Frozen or not."""
+        state = system.runtime.state(self.target)
+        return Witnessed(state.status == "paused", state.status == "paused", _facts(state))
+
+    def heal(self, system: System) -> None:
+        """Thaw it, if it is frozen."""
+        if system.runtime.state(self.target).status == "paused":
+            system.runtime.send(self.target, "unpause")
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """
+    The operator stops the container: SIGTERM, then SIGKILL when the grace period is over.
+
+    Witness: the engine reports it exited. Healed by starting it; gone when a main process runs.
+    """
+
+    kind: ClassVar[str] = "stop"
+    does: ClassVar[str] = "SIGTERM, then SIGKILL after the grace period"
+    undone_by: ClassVar[str] = "start the container"
+    target: Container
+    grace_seconds: float = 10.0
+
+    def prepare(self, system: System) -> Self:
+        """The container must run."""
+        _running(system, self.target, self.kind)
+        return self
+
+    def inject(self, system: System) -> None:
+        """Stop it; returns when it has exited."""
+        system.runtime.send(self.target, "stop", self.grace_seconds)
+
+    def observe(self, system: System) -> Witnessed:
+        """Down or not."""
+        return _down(system, self.target)
+
+    def heal(self, system: System) -> None:
+        """Start it, if it is down."""
+        _bring_up(system, self.target)
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """
+    The operator kills the container: SIGKILL by the engine, which then keeps it down, whatever
+    the restart policy (the engine takes it for the operator's wish).
+
+    Witness: the engine reports it exited. Healed by starting it; gone when a main process runs.
+    """
+
+    kind: ClassVar[str] = "kill"
+    does: ClassVar[str] = "SIGKILL by the engine; the restart policy does not act"
+    undone_by: ClassVar[str] = "start the container"
+    target: Container
+
+    def prepare(self, system: System) -> Self:
+        """The container must run."""
+        _running(system, self.target, self.kind)
+        return self
+
+    def inject(self, system: System) -> None:
+        """Kill it."""
+        system.runtime.send(self.target, "kill")
+
+    def observe(self, system: System) -> Witnessed:
+        """Down or not."""
+        return _down(system, self.target)
+
+    def heal(self, system: System) -> None:
+        """Start it, if it is down."""
+        _bring_up(system, self.target)
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """
+    The operator restarts the container: stopped with a grace period, started again.
+
+    Witness: the engine reports a later start than before. Gone when a main process runs; heal
+    starts it where the restart left it down.
+    """
+
+    kind: ClassVar[str] = "restart"
+    does: ClassVar[str] = "SIGTERM, SIGKILL after the grace period, start"
+    undone_by: ClassVar[str] = "nothing to undo; started if it is left down"
+    target: Container
+    grace_seconds: float = 10.0
+    started_before: datetime | None = None
+
+    def prepare(self, system: System) -> Self:
+        """The container must run; its start time is what the witness compares with."""
+        state = _running(system, self.target, self.kind)
+        return replace(self, started_before=state.started_at)
+
+    def inject(self, system: System) -> None:
+        """Restart it; returns when it is started."""
+        system.runtime.send(self.target, "restart", self.grace_seconds)
+
+    def observe(self, system: System) -> Witnessed:
+        """Struck once the start time moved."""
+        return _restarted(system, self.target, self.started_before)
+
+    def heal(self, system: System) -> None:
+        """Start it, if it is down."""
+        _bring_up(system, self.target)
+
+
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """
+    The main process is killed from outside (SIGKILL from the engine host's PID namespace), as a
+    segmentation fault or the kernel's out-of-memory killer would: the restart policy acts.
+
+    Witness: the main process of before is gone, or the start time or restart count moved. Heal
+    waits for the restart policy and starts the container only where there is none (the evidence
+    says which); gone when a main process runs again.
+    """
+
+    kind: ClassVar[str] = "crash"
+    does: ClassVar[str] = "SIGKILL of the main process from outside"
+    undone_by: ClassVar[str] = "the restart policy; started by heal where there is none"
+    target: Container
+    pid_before: int = 0
+    started_before: datetime | None = None
+    restart_policy: str = ""
+
+    def prepare(self, system: System) -> Self:
+        """The container must run; its main process is what will be killed."""
+        state = _running(system, self.target, self.kind)
+        return replace(
+            self,
+            pid_before=state.pid,
+            started_before=state.started_at,
+            restart_policy=state.restart_policy,
+        )
+
+    def inject(self, system: System) -> None:
+        """Kill the main process from a helper in the host's PID namespace."""
+        state = system.runtime.state(self.target)
+        if state.pid != self.pid_before or state.started_at != self.started_before:
+            # The number may belong to somebody else by now.
+            message = f"{self.target} was restarted by somebody else while its crash was prepared"
+            raise TargetNotReady(message)
+        kill = HelperCall(
+            ("sh", "-c", f"kill -KILL {self.pid_before}"),
+            pid_mode="host",
+            capabilities=("KILL",),
+        )
+        system.runtime.run_helper(kill)
+
+    def observe(self, system: System) -> Witnessed:
+        """Struck once the main process is another, or none."""
+        witnessed = _restarted(system, self.target, self.started_before)
+        healer = "heal (no restart policy)" if self.restart_policy == "no" else "restart policy"
+        return replace(witnessed, seen={**witnessed.seen, "started_again_by": healer})
+
+    def heal(self, system: System) -> None:
+        """Start it only where no restart policy will."""
+        if self.restart_policy == "no":
+            _bring_up(system, self.target)
+
+
+def _running(system: System, target: Container, kind: str) -> ContainerState:
+    """The state of *target*, which must be running for *kind* to start."""
+    state = system.runtime.state(target)
+    if not state.is_running:
+        message = (
+            f"{kind} of {target} not begun: it is {state.status}, not running; "
+            "something else has already changed it (`k2chaos status`)"
+        )
+        raise TargetNotReady(message)
+    return state
+
+
+def _down(system: System, target: Container) -> Witnessed:
+    state = system.runtime.state(target)
+    return Witnessed(state.status in _DOWN, not state.is_running, _facts(state))
+
+
+def _restarted(system: System, target: Container, before: datetime | None) -> Witnessed:
+    state = system.runtime.state(target)
+    struck = not state.is_running or state.started_at != before
+    return Witnessed(struck, not state.is_running, _facts(state))
+
+
+def _bring_up(system: System, target: Container) -> None:
+    if system.runtime.state(target).status in _DOWN:
+        system.runtime.send(target, "start")
+
+
+def _facts(state: ContainerState) -> dict[str, Any]:
+    return {
+        "status": state.status,
+        "pid": state.pid,
+        "restart_count": state.restart_count,
+        "started_at": state.started_at.isoformat() if state.started_at else None,
+    }

@@ -1,0 +1,99 @@
+"""
+Holding a fault for a time on behalf of a run: choose targets, hold, record what was achieved.
+
+The path of every action; refuses what the pipeline file's limits forbid before anything is
+touched.
+"""
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from k2chaos.errors import UsageError
+from k2chaos.system.faults import Fault, Hold, Holding, System, held
+from k2chaos.system.run import Run
+from k2chaos.system.runtime import select
+
+
+def hold_for(
+    run: Run,
+    kind: Callable[..., Fault],
+    role: str,
+    duration_seconds: float,
+    *,
+    service: str = "",
+    count: int = 1,
+    **parameters: Any,
+) -> dict[str, Any]:
+    """
+    Hold ``kind(target, **parameters)`` on every container that *role* means, all at once.
+
+    Returns:
+        ``{"faults": [...]}``: one entry a container, as it goes into the evidence.
+    """
+    refuse_bad_duration(duration_seconds, run.pipeline.limits.longest_fault_seconds)
+    with run.noting_unsupported():
+        targets = select(run.runtime, run.pipeline, role, service or None, count)
+    _refuse_too_many(run, len(targets))
+    faults = [kind(target, **parameters) for target in targets]
+    holding = Holding(System(run.runtime), run.ledger, run.clock, run.interrupt)
+    records: list[Hold] = []
+    try:
+        with contextlib.ExitStack() as stack:
+            for fault in faults:
+                records.append(stack.enter_context(held(fault, duration_seconds, holding)))
+            run.clock.wait(duration_seconds, run.interrupt.requested)
+    finally:
+        entries = [_entry(role, duration_seconds, record) for record in records]
+        for entry in entries:
+            run.folder.append_event("fault", **entry)
+    run.interrupt.refuse_when_requested()
+    return {"faults": entries}
+
+
+def refuse_bad_duration(seconds: float, longest: float) -> None:
+    """
+    Check how long a fault may last.
+
+    Raises:
+        UsageError: It is no number, negative, or longer than the pipeline file allows.
+    """
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        message = f"duration must be a number of seconds, not {seconds!r}"
+        raise UsageError(message)
+    if not 0 <= seconds <= longest:
+        message = (
+            f"duration must lie between 0 and {longest:g} s "
+            f"(limits.longest_fault_seconds), not {seconds:g}"
+        )
+        raise UsageError(message)
+
+
+def _refuse_too_many(run: Run, asked: int) -> None:
+    open_now = len(run.open_faults())
+    limit = run.pipeline.limits.faults_at_once
+    if open_now + asked > limit:
+        message = (
+            f"{asked} faults asked for while {open_now} are open; limits.faults_at_once of "
+            f"pipeline {run.pipeline.name} is {limit}"
+        )
+        raise UsageError(message)
+
+
+def _entry(role: str, requested_seconds: float, record: Hold) -> dict[str, Any]:
+    facts = asdict(record)
+    return {
+        **{name: value for name, value in facts.items() if name != "held_seconds"},
+        "role": role,
+        "requested_seconds": requested_seconds,
+        "achieved_seconds": round(record.held_seconds, 4),
+        **{
+            name: moment.isoformat() if moment else None
+            for name, moment in (
+                ("tried_at", record.tried_at),
+                ("injected_at", record.injected_at),
+                ("healed_at", record.healed_at),
+            )
+        },
+    }

@@ -1,0 +1,86 @@
+"""
+How a run is told to end, and what may not be cut short by it.
+
+The first SIGINT, SIGTERM or SIGHUP raises `KeyboardInterrupt` in the main thread, which Chaos
+Toolkit understands; all waits end at once, in every thread. Inside `shield()` (injecting,
+healing) the exception is held back until the step is done. Every further signal only says that
+healing is under way: nothing but SIGKILL cuts a heal short.
+
+SIGTERM is turned into the same exception because chaostoolkit-lib 1.44 swallows its own
+`InterruptExecution` inside a Python activity and goes on.
+"""
+
+import contextlib
+import logging
+import signal
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Final
+
+from k2chaos.errors import Interrupted
+
+logger = logging.getLogger("chaostoolkit")
+
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass(slots=True)
+class Interrupt:
+    """
+    One run's stop switch.
+
+    Attributes:
+        requested: Set once; whoever waits, waits on this.
+        reason: What asked for the end.
+    """
+
+    requested: threading.Event = field(default_factory=threading.Event)
+    reason: str = ""
+    _depth: int = 0
+    _pending: bool = False
+
+    def install(self) -> None:
+        """Take over the signals; call from the main thread."""
+        for number in SIGNALS:
+            signal.signal(number, self._on_signal)
+
+    def request(self, reason: str) -> None:
+        """Ask the run to end; the first reason stays."""
+        if not self.requested.is_set():
+            self.reason = reason
+            self.requested.set()
+
+    def refuse_when_requested(self) -> None:
+        """Raise `Interrupted` if the run was told to end: no further injection."""
+        if self.requested.is_set():
+            message = f"the run was told to end ({self.reason}); nothing further is injected"
+            raise Interrupted(message)
+
+    @contextlib.contextmanager
+    def shield(self) -> Iterator[None]:
+        """Hold a signal's exception back until the block is done (main thread only)."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        self._depth += 1
+        try:
+            yield
+        finally:
+            self._depth -= 1
+        if self._depth == 0 and self._pending:
+            self._pending = False
+            raise KeyboardInterrupt(self.reason)
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        name = signal.Signals(number).name
+        if self.requested.is_set():
+            logger.warning("%s again: healing is under way, and is not cut short", name)
+            return
+        self.request(name)
+        if self._depth:
+            logger.warning("%s: ending as soon as this step is safe", name)
+            self._pending = True
+            return
+        raise KeyboardInterrupt(name)

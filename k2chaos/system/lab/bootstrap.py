@@ -1,0 +1,111 @@
+"""Getting a container engine: use the one that answers, else install and start one where we may."""
+
+import contextlib
+import os
+import subprocess
+import time
+from pathlib import Path
+from typing import Final
+
+import platformdirs
+from rich.console import Console
+
+from k2chaos.errors import EngineUnreachable, LabError
+from k2chaos.system.lab import apt
+from k2chaos.system.lab.docker_api import LabEngine, connect
+from k2chaos.system.lab.host import HostFacts, Plan, Start, look, packages, plan
+from k2chaos.system.lab.process import run
+from k2chaos.system.lab.progress import Task, tasks
+
+_START_SECONDS: Final = 90.0
+_SETTLE_SECONDS: Final = 3.0
+_TAIL_LINES: Final = 15
+_PID_FILES: Final = (Path("/run/docker.pid"), Path("/var/run/docker.pid"))
+
+
+def ready_engine(console: Console) -> LabEngine:
+    """
+    Return the engine, installed and started first where that is needed and ours to do.
+
+    Raises:
+        EngineUnreachable: There is none and we should not make one; says what to do.
+        LabError: Installing or starting it failed; says how.
+    """
+    facts = look()
+    todo = plan(facts)
+    if todo != Plan():
+        with tasks(console) as shown:
+            task = shown.task("engine")
+            _carry_out(todo, facts, task)
+            task.done("ready")
+    return connect(facts.address)
+
+
+def _carry_out(todo: Plan, facts: HostFacts, task: Task) -> None:
+    if todo.install_engine or todo.install_compose:
+        apt.update(task)
+        apt.install(packages(todo, apt.available), task)
+    # A package may have started its daemon by itself; that takes a moment.
+    if todo.start is Start.NOT or _answers(facts.address, _SETTLE_SECONDS):
+        return
+    if todo.start is Start.SYSTEMD:
+        run(["systemctl", "start", "docker"], task.say)
+        if not _answers(facts.address, _START_SECONDS):
+            message = "systemd started docker, but it does not answer: see journalctl -u docker"
+            raise LabError(message)
+        return
+    _start_by_hand(facts.address, task)
+
+
+def _start_by_hand(address: str, task: Task) -> None:
+    """Start ``dockerd`` in a session of its own, so that it outlives this command."""
+    folder = platformdirs.user_state_path("k2chaos", ensure_exists=True)
+    log = folder / "dockerd.log"
+    _drop_stale_pid_files()
+    with log.open("ab") as out:
+        daemon = subprocess.Popen(
+            ["dockerd"], cwd="/", stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+            start_new_session=True,
+        )  # fmt: skip
+    task.say(f"started dockerd; its log is {log}")
+    deadline = time.monotonic() + _START_SECONDS
+    while not _answers(address, 0.5):
+        if daemon.poll() is not None or time.monotonic() > deadline:
+            ended = f"ended with {daemon.returncode}" if daemon.poll() is not None else "is silent"
+            lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+            message = f"dockerd {ended}; the end of its log ({log}):"
+            raise LabError("\n".join([message, *lines[-_TAIL_LINES:]]))
+
+
+def _answers(address: str, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            connect(address)
+        except EngineUnreachable:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.2)
+        else:
+            return True
+
+
+def _drop_stale_pid_files() -> None:
+    """
+    Remove what a killed daemon left: another process may have its number by now.
+
+    dockerd refuses to start while the number in its file belongs to any living process.
+    """
+    for path in _PID_FILES:
+        with contextlib.suppress(OSError, ValueError):
+            pid = int(path.read_text(encoding="utf-8"))
+            if _program(pid) != "dockerd":
+                path.unlink()
+
+
+def _program(pid: int) -> str:
+    if pid == os.getpid():
+        return ""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip()
+    return ""

@@ -1,0 +1,236 @@
+"""
+The run of this process: what actions, probes and the control share.
+
+One process runs one experiment, so there is at most one. It begins with everything that can be
+checked before anything is touched: the engine, the lock, what earlier runs left, the credentials,
+and what stood when the run began.
+"""
+
+import contextlib
+import os
+import platform
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from k2chaos.clock import Clock
+from k2chaos.errors import OutsideRun, RunError, StageBlind, Unsupported, UsageError
+from k2chaos.evidence.baseline import Baseline
+from k2chaos.evidence.folder import RunFolder, create_run_folder
+from k2chaos.evidence.ledger import FaultLedger, LedgerEntry, read_ledger
+from k2chaos.evidence.state import Holder, PipelineLock, state_directory
+from k2chaos.pipeline import Pipeline
+from k2chaos.pipeline_file import PipelineFile
+from k2chaos.system.engine import DockerRuntime, connect
+from k2chaos.system.faults.healing import sweep
+from k2chaos.system.interrupt import Interrupt
+from k2chaos.system.stages import Stages, open_stages, take_baseline
+
+_DISTRIBUTIONS = ("chaostoolkit-k2chaos", "chaostoolkit", "chaostoolkit-lib")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """
+    One run, from its lock to its folder.
+
+    Attributes:
+        baseline: What stood when the run began; its window starts there.
+    """
+
+    pipeline_file: PipelineFile
+    runtime: DockerRuntime
+    stages: Stages
+    folder: RunFolder
+    ledger: FaultLedger
+    clock: Clock
+    interrupt: Interrupt
+    baseline: Baseline
+    _held: contextlib.ExitStack = field(repr=False)
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """The pipeline under test."""
+        return self.pipeline_file.pipeline
+
+    def open_faults(self) -> tuple[LedgerEntry, ...]:
+        """This run's faults that are not confirmed gone."""
+        return read_ledger(self.folder.ledger).open
+
+    @contextlib.contextmanager
+    def noting_unsupported(self) -> Iterator[None]:
+        """Leave evidence when the pipeline lacks a role or stage that was asked for."""
+        try:
+            yield
+        except Unsupported as error:
+            self.folder.append_event("unsupported", text=str(error))
+            raise
+
+    def close(self) -> None:
+        """Let go of the lock and of every client; the ledger stays while something is open."""
+        self.ledger.close()
+        self._held.close()
+
+
+_current: list[Run] = []
+
+
+def current_run() -> Run:
+    """
+    The run of this process.
+
+    Raises:
+        OutsideRun: There is none.
+    """
+    if not _current:
+        message = (
+            "no run answers for this: the experiment must declare the control, "
+            '"controls": [{"name": "k2chaos", "provider": {"type": "python", '
+            '"module": "k2chaos.controls"}}]'
+        )
+        raise OutsideRun(message)
+    return _current[0]
+
+
+def has_run() -> bool:
+    """Whether this process holds a run."""
+    return bool(_current)
+
+
+def make_current(run: Run | None) -> None:
+    """Declare *run* the one of this process, or none."""
+    _current[:] = [] if run is None else [run]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be run: name (of file and folder), claim, and how Chaos Toolkit was asked."""
+
+    name: str
+    claim: str
+    experiment: Mapping[str, Any]
+    dry: str | None = None
+
+
+def begin_run(
+    request: Request,
+    pipeline_file: PipelineFile,
+    clock: Clock,
+    interrupt: Interrupt,
+    environ: Mapping[str, str] = os.environ,
+) -> Run:
+    """
+    Check all that can be checked, then take the lock and open the folder.
+
+    Raises:
+        UsageError: The engine is down, the credentials are wrong, no folder can be made.
+        LockedByAnother: Another run holds this pipeline.
+        RunError: Faults of an earlier run could not be healed; nothing was touched.
+        StageError: What stood at the beginning could not be read.
+    """
+    directory = state_directory(environ)
+    pipeline = pipeline_file.pipeline
+    runtime = connect()
+    started = clock.now()
+    with contextlib.ExitStack() as stack:
+        stages = open_stages(pipeline)
+        stack.callback(stages.close)
+        _check_credentials(stages, pipeline)
+        folder = create_run_folder(
+            Path(environ.get("K2CHAOS_JOURNALS") or "journals"),
+            request.name,
+            started,
+            pipeline_file.secrets,
+        )
+        try:
+            _hold(stack, directory, folder, pipeline, started)
+            _heal_leftovers(directory, pipeline, clock)
+            baseline = take_baseline(stages, clock)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                folder.path.rmdir()
+            raise
+        ledger = FaultLedger(
+            folder.run,
+            pipeline.name,
+            (directory / "faults" / f"{folder.run}.jsonl", folder.ledger),
+        )
+        run = Run(
+            pipeline_file,
+            runtime,
+            stages,
+            folder,
+            ledger,
+            clock,
+            interrupt,
+            baseline,
+            stack.pop_all(),
+        )
+    folder.write_json("run.json", _facts(run, request, started))
+    return run
+
+
+def _check_credentials(stages: Stages, pipeline: Pipeline) -> None:
+    """Wrong credentials are the caller's mistake; a stage that is down is the baseline's."""
+    try:
+        stages.check_credentials()
+    except StageBlind as error:
+        message = f"pipeline {pipeline.name}: {error}. Nothing was touched"
+        raise UsageError(message) from error
+
+
+def _hold(
+    stack: contextlib.ExitStack,
+    directory: Path,
+    folder: RunFolder,
+    pipeline: Pipeline,
+    started: datetime,
+) -> None:
+    holder = Holder(folder.run, os.getpid(), started.isoformat(), str(folder.path.absolute()))
+    stack.enter_context(PipelineLock(directory, pipeline.name).held_by(holder))
+
+
+def _heal_leftovers(directory: Path, pipeline: Pipeline, clock: Clock) -> None:
+    healings = sweep(directory, connect, clock, lambda entry: entry.pipeline == pipeline.name)
+    failed = [one for one in healings if one.outcome == "failed"]
+    if failed:
+        names = "; ".join(f"{one.fault_id}: {one.detail}" for one in failed)
+        message = (
+            f"an earlier run left faults that could not be healed ({names}); "
+            "run `k2chaos heal`. Nothing was touched"
+        )
+        raise RunError(message)
+
+
+def _facts(run: Run, request: Request, started: datetime) -> dict[str, Any]:
+    pipeline = TypeAdapter(Pipeline).dump_python(run.pipeline, mode="json")
+    kept = ("name", "environment", "services", "promise", "budgets", "limits")
+    states = {
+        str(one): run.runtime.state(one)
+        for one in run.runtime.containers(run.pipeline.compose.project)
+        if one.service in run.pipeline.all_services
+    }
+    return {
+        "schema": 1,
+        "run": run.folder.run,
+        "experiment": request.name,
+        "claim": request.claim,
+        "dry": request.dry,
+        "started": started.isoformat(),
+        "definition": request.experiment,
+        "pipeline": {**{key: pipeline[key] for key in kept}, "stages": run.pipeline.stages},
+        "pipeline_file": run.pipeline_file.text,
+        "baseline": run.baseline.to_json(),
+        "images": {name: state.image for name, state in states.items()},
+        "versions": {
+            **{name: version(name) for name in _DISTRIBUTIONS},
+            "python": platform.python_version(),
+            "engine": run.runtime.version(),
+        },
+        "host": {"name": platform.node(), "kernel": platform.release(), "cpus": os.cpu_count()},
+    }

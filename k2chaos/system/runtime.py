@@ -1,0 +1,191 @@
+"""
+What can be done to containers, whatever runs them.
+
+Owns the identity of a target and the one way to choose it. Rules: default deny (only services
+that the pipeline file lists, in its project, are ever matched); nothing matched is an error, and
+so is any other number than was asked for; a container's id is never its identity, because ids
+change when containers are re-created.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, Protocol
+
+from k2chaos.errors import AmbiguousTarget, ContainerNotFound, Unsupported, UsageError
+from k2chaos.pipeline import ROLES, Pipeline
+
+Status = Literal[
+    "created", "running", "paused", "restarting", "removing", "exited", "dead", "missing"
+]
+Verb = Literal["pause", "unpause", "start", "stop", "kill", "restart"]
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """
+    One running thing a fault may act on.
+
+    Attributes:
+        engine: Address of the engine's API, so that any process can find it again.
+        number: Compose's replica number, from 1.
+    """
+
+    engine: str
+    project: str
+    service: str
+    number: int = 1
+
+    def __str__(self) -> str:
+        """The name people use: the service, with its number where there are several."""
+        return self.service if self.number == 1 else f"{self.service}-{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """What a fault without container acts on: the topic, the table, the exchange's feed."""
+
+    stage: str
+    address: str
+
+    def __str__(self) -> str:
+        """The stage and where it is."""
+        return f"{self.stage} at {self.address}"
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerState:
+    """
+    What the engine says of one container now.
+
+    Attributes:
+        pid: Main process in the engine host's PID namespace; 0 when none runs.
+        health: ``starting``, ``healthy``, ``unhealthy``, or ``none`` where no check is declared.
+        restart_policy: The engine's: ``no``, ``always``, ``unless-stopped``, ``on-failure``.
+    """
+
+    status: Status
+    container_id: str = ""
+    pid: int = 0
+    health: str = "none"
+    started_at: datetime | None = None
+    restart_count: int = 0
+    restart_policy: str = "no"
+    exit_code: int = 0
+    image: str = ""
+
+    @property
+    def is_running(self) -> bool:
+        """Running and not frozen."""
+        return self.status == "running"
+
+
+@dataclass(frozen=True, slots=True)
+class HelperCall:
+    """
+    One command in a throw-away helper container, from where the target cannot be changed by it.
+
+    Attributes:
+        pid_mode: ``host`` to see the engine host's processes.
+        capabilities: Linux capabilities to add; everything else is dropped.
+    """
+
+    command: tuple[str, ...]
+    pid_mode: str = ""
+    network_mode: str = "none"
+    capabilities: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+class Runtime(Protocol):
+    """The few things that can be done to containers. The fake obeys the same contract suite."""
+
+    @property
+    def engine(self) -> str:
+        """Address of the engine's API."""
+
+    def containers(self, project: str) -> tuple[Container, ...]:
+        """All containers of *project*, stopped ones too, in the order of service and number."""
+
+    def state(self, container: Container) -> ContainerState:
+        """What the engine says now; ``missing`` where nothing answers to the identity."""
+
+    def send(self, container: Container, verb: Verb, grace_seconds: float = 10.0) -> None:
+        """
+        Ask the engine for one change; returns when the engine has answered.
+
+        Args:
+            grace_seconds: For ``stop`` and ``restart``: from SIGTERM to SIGKILL.
+
+        Raises:
+            TargetNotReady: The engine refused (*is not paused*, *is not running*, ...).
+            ContainerNotFound: Nothing answers to the identity.
+        """
+
+    def run_helper(self, call: HelperCall) -> str:
+        """Run *call* to its end and return what it printed; `FaultError` when it failed."""
+
+
+def select(
+    runtime: Runtime, pipeline: Pipeline, role: str, service: str | None = None, count: int = 1
+) -> tuple[Container, ...]:
+    """
+    Choose the targets of a fault.
+
+    Args:
+        role: What the service is to the pipeline.
+        service: Which one, where a role has several.
+        count: How many containers are meant; any other number of matches is an error.
+
+    Raises:
+        UsageError: The role is outside the vocabulary, or the service not one of the role's.
+        Unsupported: A known role that this pipeline does not have.
+        ContainerNotFound: Nothing on the engine answers.
+        AmbiguousTarget: Other than *count* containers answer.
+    """
+    names = allowed_services(pipeline, role, service)
+    wanted = f"role {role} ({', '.join(names)}) in project {pipeline.compose.project}"
+    found = tuple(
+        container
+        for container in runtime.containers(pipeline.compose.project)
+        if container.service in names
+    )
+    if not found:
+        message = (
+            f"no container answers to {wanted} on {runtime.engine}: is the pipeline up, and is "
+            "compose.project in the pipeline file its name?"
+        )
+        raise ContainerNotFound(message)
+    if len(found) != count:
+        message = (
+            f"{len(found)} containers answer to {wanted}, {count} asked for: "
+            f"{', '.join(map(str, found))}. Name one with `service`, or ask for count={len(found)}"
+        )
+        raise AmbiguousTarget(message)
+    return found
+
+
+def allowed_services(pipeline: Pipeline, role: str, service: str | None = None) -> tuple[str, ...]:
+    """The services of *role* that may be touched; errors as those of `select`."""
+    if role not in ROLES:
+        message = f"{role!r} is no role; the roles are: {', '.join(ROLES)}"
+        raise UsageError(message)
+    names: Iterable[str] = next(
+        (listed for known, listed in pipeline.services.items() if known == role), ()
+    )
+    if not names:
+        message = (
+            f"pipeline {pipeline.name} has no {role}; its roles: {', '.join(pipeline.services)}"
+        )
+        raise Unsupported(message)
+    names = tuple(name for name in names if service in (None, name))
+    if not names:
+        message = f"service {service!r} is not one of the role {role} in pipeline {pipeline.name}"
+        raise UsageError(message)
+    forbidden = sorted(set(names) & set(pipeline.limits.never))
+    if forbidden:
+        message = (
+            f"limits.never of pipeline {pipeline.name} forbids touching {', '.join(forbidden)}"
+        )
+        raise UsageError(message)
+    return tuple(names)

@@ -1,0 +1,200 @@
+"""The source as a whole: its lives, its reconnects, its HTTP server.
+
+A life begins by reading from the topic what was written last and ends with the first delivery
+that fails. The next life begins in the same process: it takes the very path a restarted
+process takes, but with a back-off of seconds where the engine's restart policy would grow to
+a minute, and with /health saying why all along. Nothing is carried over but counts and the
+schema's id. Whatever else goes wrong ends the process; the restart policy starts another.
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Coroutine
+
+import aiohttp
+import orjson
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
+
+from binance_stream.backoff import Backoff
+from binance_stream.codec import SCHEMA_TEXT, Codec, UnknownWriterSchemaError
+from binance_stream.feed import Feed, FeedError, Stream
+from binance_stream.health import Health, HealthCollector
+from binance_stream.registry import Registry, RegistryError
+from binance_stream.relay import Relay
+from binance_stream.sequence import Sequence
+from binance_stream.settings import Settings
+from binance_stream.tail import Tail, TailUnreadableError
+from binance_stream.topic import DeliveryFailedError, TopicWriter
+
+log = logging.getLogger(__name__)
+
+_SHORTEST_BACKOFF = 0.2
+_LONGEST_BACKOFF = 5.0
+_DRAIN_SECONDS = 7.0
+
+
+class Source:
+    """One exchange, one topic."""
+
+    def __init__(self, settings: Settings, session: aiohttp.ClientSession, health: Health) -> None:
+        """Use *session* for everything spoken over HTTP."""
+        self._settings = settings
+        self._health = health
+        self._feed = Feed(session, settings.stream_url, settings.rest_url)
+        self._registry = Registry(session, settings.registries)
+        self._codec: Codec | None = None
+
+    async def run(self) -> None:
+        """Live, and live again after a failed delivery, until cancelled."""
+        backoff = Backoff(_SHORTEST_BACKOFF, _LONGEST_BACKOFF)
+        while True:
+            acknowledged = sum(self._health.acknowledged.values())
+            try:
+                await self._live()
+            except DeliveryFailedError as error:
+                self._health.counts.delivery_errors += 1
+                self._health.note_step(f"Kafka refused a record: {error}")
+                log.error("beginning anew from what the topic has: %s", error)
+            except (TailUnreadableError, RegistryError) as error:
+                self._health.note_step(f"reading the topic's tail: {error}")
+                log.warning("the topic's tail: %s", error)
+            if sum(self._health.acknowledged.values()) > acknowledged:
+                backoff.reset()
+            await asyncio.sleep(backoff.next_delay())
+
+    async def _live(self) -> None:
+        settings = self._settings
+        codec = await self._learned_codec()
+        self._health.note_step("reading the topic's tail")
+        last = await self._last_ids(codec)
+        log.info("the topic has %d of %d symbols: %s", len(last), len(settings.symbols), last)
+        writer = TopicWriter(settings.bootstrap, settings.topic, self._health.note_acknowledged)
+        self._health.queued = lambda: writer.queued
+        sequence = Sequence(settings.symbols, last)
+        relay = Relay(self._feed, sequence, codec, writer, self._health)
+        try:
+            await _until_first_failure(writer.serve(), self._follow(relay))
+        except asyncio.CancelledError:
+            left = await writer.drain(_DRAIN_SECONDS)
+            log.info("stopped, %d records unwritten (the next life fetches them again)", left)
+            raise
+        finally:
+            await asyncio.to_thread(writer.abandon)
+
+    async def _learned_codec(self) -> Codec:
+        if self._codec is None:
+            self._health.note_step("asking a schema registry")
+            settings = self._settings
+            schema_id = await self._registry.register(
+                settings.subject, SCHEMA_TEXT, self._health.note_step
+            )
+            log.info("schema %d of %s", schema_id, settings.subject)
+            self._codec = Codec(schema_id, settings.symbols)
+        return self._codec
+
+    async def _last_ids(self, codec: Codec) -> dict[str, int]:
+        settings = self._settings
+        cancelled = threading.Event()
+        while True:
+            tail = Tail(settings.bootstrap, settings.topic, codec.trade_id, cancelled)
+            try:
+                return await asyncio.to_thread(tail.last_ids, settings.symbols)
+            except UnknownWriterSchemaError as error:
+                codec.teach(error.schema_id, await self._registry.schema(error.schema_id))
+            except asyncio.CancelledError:
+                cancelled.set()
+                raise
+
+    async def _follow(self, relay: Relay) -> None:
+        """Stay connected to the exchange for as long as the life lasts."""
+        counts = self._health.counts
+        backoff = Backoff(_SHORTEST_BACKOFF, _LONGEST_BACKOFF)
+        while True:
+            received = counts.received
+            try:
+                await self._connect_and_read(relay)
+            except FeedError as error:
+                counts.reconnects += 1
+                self._health.note_step(f"exchange: {error}")
+                log.warning("exchange: %s", error)
+            if counts.received > received:
+                backoff.reset()
+            await asyncio.sleep(backoff.next_delay())
+
+    async def _connect_and_read(self, relay: Relay) -> None:
+        symbols = self._settings.symbols
+        # A long gap is fetched before subscribing, or the exchange would cut us off as too
+        # slow meanwhile; the little that happened since is fetched right after.
+        await relay.catch_up(symbols)
+        async with self._feed.stream(symbols) as stream:
+            await relay.catch_up(symbols)
+            self._health.note_connected()
+            log.info("connected to the exchange")
+            await _until_first_failure(_read(stream, relay), relay.watch(symbols))
+
+
+async def _read(stream: Stream, relay: Relay) -> None:
+    while True:
+        await relay.take(await stream.next_message())
+
+
+async def _until_first_failure(*endless: Coroutine[None, None, None]) -> None:
+    """Run coroutines that never return side by side; raise what the first to fail raised."""
+    tasks = [asyncio.create_task(each) for each in endless]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    finally:
+        for task in tasks:
+            task.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+
+
+def http_application(health: Health) -> web.Application:
+    """Return `/health` and `/metrics` over *health*."""
+
+    async def say_health(_: web.Request) -> web.Response:
+        trouble = health.trouble()
+        status = "healthy" if trouble is None else "unhealthy"
+        if trouble is not None and trouble.startswith("starting"):
+            status = "starting"
+        newest_ms = max(health.newest_ms.values(), default=None)
+        body = {"status": status, "reason": trouble, "newest_acknowledged_ms": newest_ms}
+        return web.Response(
+            status=200 if trouble is None else 503,
+            body=orjson.dumps(body),
+            content_type="application/json",
+        )
+
+    async def say_metrics(_: web.Request) -> web.Response:
+        body = generate_latest(REGISTRY)
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    REGISTRY.register(HealthCollector(health))
+    application = web.Application()
+    application.router.add_get("/health", say_health)
+    application.router.add_get("/metrics", say_metrics)
+    return application
+
+
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """Run the source until *stop* is set; raises whatever it cannot live with."""
+    health = Health()
+    runner = web.AppRunner(
+        http_application(health), access_log=None, handle_signals=False, shutdown_timeout=0.5
+    )
+    await runner.setup()
+    await web.TCPSite(runner, port=settings.port).start()
+    async with aiohttp.ClientSession() as session:
+        running = asyncio.create_task(Source(settings, session, health).run())
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)
+        running.cancel()
+        await asyncio.wait((running,))
+    await runner.cleanup()
+    if not running.cancelled() and (broken := running.exception()) is not None:
+        raise broken

@@ -1,0 +1,150 @@
+"""Writing trades to the topic: in order, each once, and knowing what was acknowledged.
+
+Rules:
+- The producer is idempotent with acks=all, and its records never time out. A record that did
+  would leave a hole in front of its successors, for which librdkafka's gapless guarantee
+  explicitly does not answer. However long Kafka is away, the queue simply waits.
+- The queue is bounded: `room` waits while it is full, so the socket is not read meanwhile.
+- A delivery that fails all the same (refused record, lost authorisation, fenced producer) ends
+  this writer for good: everything still queued is purged, and the caller begins anew by
+  reading the topic's tail. With `enable.gapless.guarantee` librdkafka sends nothing after it.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from functools import partial
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+log = logging.getLogger(__name__)
+
+_FULL = 10_000
+_ROOMY = 5_000
+_QUEUE = 2 * _FULL
+_POLL_SECONDS = 0.02
+_DESTROY_SECONDS = 1.0
+
+Acknowledged = Callable[[str, int], None]
+
+
+class DeliveryFailedError(Exception):
+    """A record did not reach the topic and never will through this writer."""
+
+
+class TopicWriter:
+    """An ordered, bounded stream of records into one topic."""
+
+    def __init__(self, bootstrap: str, topic: str, acknowledged: Acknowledged) -> None:
+        """Write to *topic*; *acknowledged* hears (symbol, event time in ms) of each record."""
+        self._topic = topic
+        self._acknowledged = acknowledged
+        self._failure: str | None = None
+        self._producer = Producer(
+            {
+                "bootstrap.servers": bootstrap,
+                "client.id": "binance-stream",
+                "enable.idempotence": True,
+                "enable.gapless.guarantee": True,
+                "acks": "all",
+                "partitioner": "murmur2_random",
+                "linger.ms": 10,
+                "compression.type": "lz4",
+                "delivery.timeout.ms": 0,
+                "queue.buffering.max.messages": _QUEUE,
+                "request.timeout.ms": 10_000,
+                "socket.timeout.ms": 15_000,
+                "socket.keepalive.enable": True,
+                "socket.connection.setup.timeout.ms": 5_000,
+                "reconnect.backoff.ms": 100,
+                "reconnect.backoff.max.ms": 1_000,
+                "retry.backoff.ms": 100,
+                "retry.backoff.max.ms": 1_000,
+                "error_cb": self._on_error,
+            }
+        )
+
+    @property
+    def queued(self) -> int:
+        """How many records are not acknowledged yet."""
+        return len(self._producer)
+
+    def write(self, symbol: str, value: bytes, event_ms: int) -> None:
+        """Queue one record; call `room` first.
+
+        Raises:
+            DeliveryFailedError: This writer has ended.
+        """
+        self.check()
+        try:
+            self._producer.produce(
+                self._topic,
+                key=symbol.encode(),
+                value=value,
+                on_delivery=partial(self._on_delivery, symbol, event_ms),
+            )
+        except (BufferError, KafkaException) as error:
+            self._failure = f"not queued: {error}"
+            raise DeliveryFailedError(self._failure) from error
+
+    @property
+    def full(self) -> bool:
+        """Whether `room` would wait."""
+        return len(self._producer) >= _FULL
+
+    async def room(self) -> None:
+        """Wait until the queue is well below full.
+
+        Raises:
+            DeliveryFailedError: This writer has ended.
+        """
+        log.warning("%d records wait for Kafka: reading pauses", self.queued)
+        while len(self._producer) > _ROOMY:
+            await asyncio.sleep(_POLL_SECONDS)
+            self.check()
+        log.info("reading goes on")
+
+    async def serve(self) -> None:
+        """Hear the acknowledgements until cancelled.
+
+        Raises:
+            DeliveryFailedError: This writer has ended.
+        """
+        while True:
+            self._producer.poll(0)
+            self.check()
+            await asyncio.sleep(_POLL_SECONDS)
+
+    def check(self) -> None:
+        """Raise `DeliveryFailedError` if this writer has ended."""
+        if self._failure is not None:
+            raise DeliveryFailedError(self._failure)
+
+    async def drain(self, seconds: float) -> int:
+        """Wait up to *seconds* for the queue to empty; return how many records are left."""
+        deadline = time.monotonic() + seconds
+        while self._failure is None and self.queued and time.monotonic() < deadline:
+            self._producer.poll(0)
+            await asyncio.sleep(_POLL_SECONDS)
+        return self.queued
+
+    def abandon(self) -> None:
+        """Drop whatever is still queued or on its way; blocks for a moment."""
+        self._failure = self._failure or "abandoned"
+        self._producer.purge(in_queue=True, in_flight=True, blocking=True)
+        self._producer.flush(_DESTROY_SECONDS)
+
+    def _on_delivery(
+        self, symbol: str, event_ms: int, error: KafkaError | None, _: Message
+    ) -> None:
+        if error is None:
+            self._acknowledged(symbol, event_ms)
+        elif self._failure is None:
+            self._failure = f"{error.name()}: {error.str()}"
+            log.error("a record of %s was not delivered: %s", symbol, self._failure)
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.fatal() or error.code() == KafkaError._FATAL:  # noqa: SLF001 - its public name
+            self._failure = self._failure or f"{error.name()}: {error.str()}"
+        log.warning("kafka: %s %s", error.name(), error.str())

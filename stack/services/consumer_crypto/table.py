@@ -1,0 +1,261 @@
+"""
+The Iceberg table: rows and the Kafka offsets they end at go in with one commit, or not at all.
+
+How a record is kept from being written twice, or from being lost:
+
+1.  A snapshot carries, for every partition, the offset that comes next (`offsets.py`). At start,
+    and after every rebalance, reading goes on from the newest offsets found by walking back from
+    the current snapshot. Snapshots of others in between (a compaction, an empty append) do not
+    hide them. A table with rows but without offsets in its history is refused.
+
+2.  A commit is made on exactly the snapshot this process knows. PyIceberg's own retries would
+    rebase a stale batch on whatever is there by then and let a zombie's batch in, so they are
+    switched off for our handle. The request carries ``assert-ref-snapshot-id`` for ``main``: if
+    anybody committed in between, the catalog refuses it.
+
+3.  When refused, or when the outcome is unknown (a timeout, a lost connection, an answer that
+    does not parse), nothing is assumed. The table is loaded again and its history asked:
+
+    - a snapshot carries this batch's id: it is written;
+    - the offsets of our partitions moved without us: another sink wrote them. We are the zombie,
+      or have one; the process ends and its successor resumes from the table;
+    - otherwise only strangers committed, or nobody: the same batch is committed once more, on top
+      of the snapshot just loaded.
+
+4.  A request whose answer was lost may still be on its way and land later. That is harmless, for
+    it asserts that ``main`` is the old snapshot P. If it lands before our next try, that try
+    (which asserts P as well, or something later) is refused and the history then shows the batch.
+    If our next try lands first, ``main`` is no longer P and the late one is refused for ever. If a
+    stranger's snapshot landed first, the same holds. Of all tries of one batch at most one can
+    land. (Only a rollback of ``main`` to P by hand, in that very second, could undo this.) The
+    catalog checks the assertion again on each of its own internal retries.
+
+5.  A process that was killed in the middle of a commit leaves such a late request behind, too. If
+    its successor loaded the table before it landed, the successor's first commit is refused, sees
+    offsets it did not write, and ends; the next one starts from the truth.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyiceberg.catalog import Catalog
+from pyiceberg.exceptions import (
+    CommitFailedException,
+    NamespaceAlreadyExistsError,
+    NoSuchTableError,
+    TableAlreadyExistsError,
+)
+from pyiceberg.io.pyarrow import write_file
+from pyiceberg.manifest import DataFile
+from pyiceberg.partitioning import PartitionFieldValue, PartitionKey
+from pyiceberg.table import Table, TableProperties, WriteTask
+
+from consumer_crypto import trade
+from consumer_crypto.errors import FencedError, HistoryLostError, WrongTopicError
+from consumer_crypto.offsets import (
+    PROPERTY,
+    Carried,
+    SnapshotLike,
+    ancestors,
+    holds_batch,
+    newest_carried,
+)
+
+_log = logging.getLogger(__name__)
+
+_DAY_MICROS: Final = 86_400_000_000
+
+_PROPERTIES: Final = {
+    "format-version": "2",
+    "commit.manifest-merge.enabled": "true",
+    "commit.manifest.min-count-to-merge": "30",
+    # Each commit writes the whole metadata anew: without this the store fills with old copies.
+    "write.metadata.delete-after-commit.enabled": "true",
+    "write.metadata.previous-versions-max": "10",
+    "write.parquet.compression-codec": "zstd",
+    # Bounds only where readers look for them keeps the manifests of many small files small.
+    "write.metadata.metrics.default": "counts",
+    "write.metadata.metrics.column.symbol": "full",
+    "write.metadata.metrics.column.timestamp": "full",
+    "write.metadata.metrics.column.source_sequence": "full",
+    "write.metadata.metrics.column.ingestion_timestamp": "full",
+}
+
+
+class Step:
+    """One batch on its way into the table; the same object for every try."""
+
+    def __init__(self, batch: str, rows: pa.Table, ends: Mapping[int, int]) -> None:
+        """Write *rows*; *ends* says, per partition, which offset comes after them."""
+        self.batch = batch
+        self.rows = rows
+        self.ends = ends
+        # Data files are written once and referenced by whichever try gets through.
+        self.files: list[DataFile] | None = None
+
+
+class TradesTable:
+    """The table, and what this process believes it carries."""
+
+    def __init__(self, connect: Callable[[], Catalog], name: str, topic: str) -> None:
+        """Write to the table *name* of the catalog that *connect* reaches, from *topic*."""
+        self._connect = connect
+        self._name = name
+        self._topic = topic
+        self._catalog: Catalog | None = None
+        # None whenever somebody else, or a commit of unknown outcome, may have changed it.
+        self._table: Table | None = None
+        self._carried = Carried(topic)
+        self._expected = Carried(topic)
+        self.conflicts = 0
+
+    def resume(self) -> Mapping[int, int]:
+        """
+        Load the table, made if missing, and tell from which offsets to go on.
+
+        Raises:
+            HistoryLostError: It has rows and no offsets.
+            WrongTopicError: Its offsets are those of another topic.
+        """
+        self._table = None
+        table = self._load()
+        self._expected = self._carried = self._offsets_of(table)
+        self._table = table
+        return self._carried.next_offsets
+
+    def append(self, step: Step, owned: AbstractSet[int]) -> None:
+        """
+        Try once to commit *step*; returns when it is certain that it is in the table.
+
+        Any exception but the fatal ones means "not known to be written": call again with the
+        same *step* until it returns.
+
+        Args:
+            step: What to write.
+            owned: The partitions assigned to us; only in these is nobody else expected to write.
+
+        Raises:
+            FencedError: Somebody else wrote partitions of ours.
+            HistoryLostError: The offsets vanished from the table's history.
+        """
+        if self._table is None and self._has_landed(step, owned):
+            return
+        table, self._table = self._table, None
+        if table is None:  # pragma: no cover - _has_landed() loads it or raises
+            message = "the table is not loaded"
+            raise AssertionError(message)
+        if step.files is None:
+            step.files = list(_write_files(table, step.rows))
+        after = self._carried.advanced(step.batch, step.ends)
+        try:
+            _commit(table, step.files, after)
+        except CommitFailedException:
+            self.conflicts += 1
+            raise
+        self._table, self._carried, self._expected = table, after, after
+
+    def _has_landed(self, step: Step, owned: AbstractSet[int]) -> bool:
+        table = self._load()
+        carried = self._offsets_of(table)
+        landed = holds_batch(_line(table), step.batch)
+        expected = self._expected.advanced(step.batch, step.ends) if landed else self._expected
+        if moved := expected.differs(carried, owned):
+            message = (
+                "another sink writes our partitions: {partition: (we expect, table has)} = "
+                f"{moved}, its batch {carried.batch}"
+            )
+            raise FencedError(message)
+        if landed:
+            _log.info("batch %s is in the table although its commit was not confirmed", step.batch)
+            self._expected = expected
+        self._carried = carried
+        self._table = table
+        return landed
+
+    def _load(self) -> Table:
+        if self._catalog is None:
+            self._catalog = self._connect()
+        try:
+            return self._catalog.load_table(self._name)
+        except NoSuchTableError:
+            return self._create(self._catalog)
+
+    def _create(self, catalog: Catalog) -> Table:
+        with contextlib.suppress(NamespaceAlreadyExistsError):
+            catalog.create_namespace(self._name.rpartition(".")[0])
+        try:
+            table = catalog.create_table(
+                self._name,
+                schema=trade.TABLE,
+                partition_spec=trade.PARTITIONING,
+                properties=_PROPERTIES,
+            )
+        except TableAlreadyExistsError:
+            return catalog.load_table(self._name)
+        _log.info("created the table %s", self._name)
+        return table
+
+    def _offsets_of(self, table: Table) -> Carried:
+        carried = newest_carried(_line(table))
+        if carried is None and _has_rows(table):
+            message = (
+                f"{self._name} has rows, but no snapshot in its history carries the offsets they "
+                f"end at ({PROPERTY}); going on would write records twice. Restore the snapshots, "
+                "or drop the table to fill it anew"
+            )
+            raise HistoryLostError(message)
+        if carried is not None and carried.topic != self._topic:
+            message = f"{self._name} was filled from {carried.topic}, not from {self._topic}"
+            raise WrongTopicError(message)
+        return carried or Carried(self._topic)
+
+
+def _line(table: Table) -> Iterator[SnapshotLike]:
+    current = table.current_snapshot()
+    return ancestors(table.metadata.snapshots, current.snapshot_id if current else None)
+
+
+def _has_rows(table: Table) -> bool:
+    current = table.current_snapshot()
+    if current is None:
+        return False
+    total = current.summary.get("total-records") if current.summary else None
+    return total is None or int(total) > 0
+
+
+def _commit(table: Table, files: list[DataFile], carried: Carried) -> None:
+    table.metadata.properties[TableProperties.COMMIT_NUM_RETRIES] = "0"
+    transaction = table.transaction()
+    properties = {PROPERTY: carried.to_property()}
+    with transaction.update_snapshot(snapshot_properties=properties).merge_append() as append:
+        for file in files:
+            append.append_data_file(file)
+    transaction.commit_transaction()
+
+
+def _write_files(table: Table, rows: pa.Table) -> Iterator[DataFile]:
+    """Write *rows* as one file per day, ordered as readers want them."""
+    if not rows.num_rows:
+        return
+    write_id = uuid.uuid4()
+    spec, schema = table.metadata.spec(), table.metadata.schema()
+    rows = rows.sort_by([("timestamp", "ascending"), ("symbol", "ascending")])
+    days = pc.floor_temporal(rows["timestamp"], unit="day")
+    for number, day in enumerate(pc.unique(days)):
+        value = PartitionFieldValue(field=spec.fields[0], value=day.value // _DAY_MICROS)
+        task = WriteTask(
+            write_uuid=write_id,
+            task_id=number,
+            schema=schema,
+            record_batches=rows.filter(pc.equal(days, day)).to_batches(),
+            partition_key=PartitionKey(field_values=[value], partition_spec=spec, schema=schema),
+        )
+        yield from write_file(table.io, table.metadata, iter([task]))

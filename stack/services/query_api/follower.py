@@ -1,0 +1,220 @@
+"""
+Following the table: a thread that keeps a view of the newest snapshot.
+
+A view is a value: one snapshot, its files, the newest rows, and what is known of the rest.
+Whoever answers a request takes the view once and sees one snapshot throughout.
+
+When a snapshot only adds files, only these are read. When files are gone (compaction, overwrite,
+a rollback), the rows in memory are built anew from the files of that snapshot.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Final, Protocol
+
+import pyarrow as pa
+from pyiceberg.io import FileIO
+
+from query_api import census
+from query_api.census import Census, Tally
+from query_api.lake import FOREVER, Current, File, read
+from query_api.trades import Window
+
+_log = logging.getLogger(__name__)
+
+WINDOW_MICROS: Final = 15 * 60 * 1_000_000
+_SLACK_MICROS: Final = 60 * 1_000_000
+WINDOW_ROWS: Final = 1_000_000
+_PERIOD: Final = 0.5
+_FILES_PER_LOOK: Final = 50
+_READERS: Final = 4
+
+
+class Table(Protocol):
+    """What is followed; `lake.Lake` is one."""
+
+    def current(self) -> Current:
+        """Ask for the current snapshot."""
+
+    def files(self, current: Current) -> Mapping[str, File]:
+        """List its data files."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One snapshot, as far as it was read."""
+
+    snapshot_id: int | None
+    committed_at: datetime | None
+    io: FileIO | None
+    files: Mapping[str, File]
+    window: Window
+    rows: int
+    counted: Mapping[str, Census] = field(default_factory=dict)
+    totals: Mapping[census.Key, Tally] = field(default_factory=dict)
+
+    @property
+    def uncounted(self) -> int:
+        """How many files were not looked into yet."""
+        return len(self.files) - len(self.counted)
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """A view, and when its snapshot was last known to be the current one."""
+
+    view: View
+    at: float
+    """Monotonic seconds."""
+    as_of: datetime
+
+
+class Follower:
+    """Owns the thread and the newest view."""
+
+    def __init__(self, table: Table) -> None:
+        """Follow *table*; `start` begins."""
+        self._table = table
+        self._readers = ThreadPoolExecutor(_READERS, "reader")
+        self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
+        # One reference: whoever takes it has a view and the time that belongs to it.
+        self.confirmed: Confirmed | None = None
+        self.trouble = "the table was not read yet"
+        self.latency = 0.0
+        self.looking_since: float | None = None
+
+    def start(self) -> None:
+        """Start following."""
+        self._thread.start()
+
+    def age(self, now: float) -> float | None:
+        """Tell how many seconds ago the view was last confirmed at the time *now*."""
+        return now - self.confirmed.at if self.confirmed else None
+
+    def look(self) -> None:
+        """
+        Bring the view up to the current snapshot.
+
+        Raises:
+            Exception: Whatever the catalog, the store or the table's content made of it; the view
+                is unchanged then.
+        """
+        # As of the question, not of the answer: the table may have moved on meanwhile.
+        began, as_of = time.monotonic(), datetime.now(UTC)
+        self.looking_since = began
+        current = self._table.current()
+        self.latency = time.monotonic() - began
+        view = self.confirmed.view if self.confirmed else None
+        if view is None or view.snapshot_id != current.snapshot_id:
+            view = self._advanced(view, current)
+        self.confirmed = Confirmed(view, began, as_of)
+        self.trouble = ""
+        if view.uncounted:
+            self.confirmed = Confirmed(self._counted_further(view), began, as_of)
+
+    def _run(self) -> None:
+        while True:
+            try:
+                self.look()
+            except Exception as error:  # noqa: BLE001 - the view gets old, which is told to all who ask
+                self.trouble = f"{type(error).__name__}: {error}"
+                _log.warning("the table cannot be read: %s", self.trouble)
+            self.looking_since = None
+            time.sleep(_PERIOD)
+
+    def _advanced(self, view: View | None, current: Current) -> View:
+        files = self._table.files(current)
+        if view is None or view.files.keys() - files.keys():
+            view = _emptied(view, files)
+        since = view.window.complete_since
+        new = files.keys() - view.files.keys()
+        needed = sorted(p for p in new if since is None or files[p].last >= since)
+        window = view.window
+        counted: dict[str, Census] = {}
+        for path, rows in zip(needed, self._read(current.io, needed), strict=True):
+            window = window.extended(rows)
+            if path not in view.counted:
+                counted[path] = census.taken(rows)
+        snapshot = current.snapshot
+        return View(
+            snapshot_id=current.snapshot_id,
+            committed_at=_when(snapshot.timestamp_ms) if snapshot else None,
+            io=current.io,
+            files=files,
+            window=_trimmed(window),
+            rows=sum(file.rows for file in files.values()),
+            counted={**view.counted, **counted},
+            totals=census.total([view.totals, *counted.values()]),
+        )
+
+    def _read(self, io: FileIO, paths: Iterable[str]) -> Iterable[pa.Table]:
+        return self._readers.map(lambda path: read(io, path), paths)
+
+    def _counted_further(self, view: View) -> View:
+        """Look into some of the older files, so that totals and symbols become known."""
+        io = view.io
+        if io is None:
+            return view
+        paths = [p for p in view.files if p not in view.counted][:_FILES_PER_LOOK]
+        rows = self._readers.map(lambda path: read(io, path, census.COLUMNS), paths)
+        counted = dict(zip(paths, map(census.taken, rows), strict=True))
+        return replace(
+            view,
+            counted={**view.counted, **counted},
+            totals=census.total([view.totals, *counted.values()]),
+        )
+
+
+def _emptied(view: View | None, files: Mapping[str, File]) -> View:
+    """Keep of *view* only what is still true of *files*, and no rows."""
+    known = view.counted.items() if view else ()
+    counted = {path: part for path, part in known if path in files}
+    return View(
+        snapshot_id=None,
+        committed_at=None,
+        io=None,
+        files={},
+        window=Window(complete_since=window_start(files.values(), datetime.now(UTC))),
+        rows=0,
+        counted=counted,
+        totals=census.total(counted.values()),
+    )
+
+
+def window_start(files: Iterable[File], now: datetime) -> int | None:
+    """Say from when on to keep rows in memory, given a snapshot's *files*; ``None``: all."""
+    ordered = sorted(files, key=lambda file: file.last, reverse=True)
+    known = [file.last for file in ordered if file.last != FOREVER[1]]
+    # A row from the future must not push all others out.
+    present = int(now.timestamp() * 1_000_000)
+    start = min(max(known, default=present), present) - WINDOW_MICROS
+    rows = 0
+    for file in ordered:
+        if rows and rows + file.rows > WINDOW_ROWS and file.last != FOREVER[1]:
+            start = max(start, file.last + 1)
+            break
+        rows += file.rows
+    return None if all(file.first >= start for file in ordered) else start
+
+
+def _when(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def _trimmed(window: Window) -> Window:
+    newest = window.newest_time()
+    if newest is None:
+        return window
+    present = int(datetime.now(UTC).timestamp() * 1_000_000)
+    start = min(newest, present) - WINDOW_MICROS
+    oldest = window.oldest_time()
+    if oldest is not None and oldest < start - _SLACK_MICROS:
+        window = window.since(start)
+    return window.bounded(WINDOW_ROWS)

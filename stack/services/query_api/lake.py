@@ -1,0 +1,132 @@
+"""
+Reading the Iceberg table: which snapshot is current, which files it has, what is in a file.
+
+Manifests and data files never change once written, so whatever was read of one is remembered by
+its path, and a new snapshot costs only what it added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyiceberg.catalog import Catalog
+from pyiceberg.conversions import from_bytes
+from pyiceberg.io import FileIO
+from pyiceberg.manifest import DataFile, ManifestContent, ManifestFile
+from pyiceberg.schema import Schema
+from pyiceberg.table.snapshots import Snapshot
+from pyiceberg.types import TimestampType
+
+from query_api.trades import COLUMNS
+
+FOREVER: Final = (-(2**63), 2**63 - 1)
+
+
+class UnreadableTableError(Exception):
+    """The table is there, and holds something this service cannot answer from."""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One data file: how many rows, and between which times (microseconds, both included)."""
+
+    path: str
+    rows: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """The current snapshot of the table, and what is needed to read it."""
+
+    snapshot: Snapshot | None
+    schema: Schema
+    io: FileIO
+
+    @property
+    def snapshot_id(self) -> int | None:
+        """Its id, ``None`` while the table never had one."""
+        return self.snapshot.snapshot_id if self.snapshot else None
+
+
+class Lake:
+    """The table, through the catalog that *connect* reaches. For one thread."""
+
+    def __init__(self, connect: Callable[[], Catalog], table: str) -> None:
+        """Read *table*."""
+        self._connect = connect
+        self._name = table
+        self._catalog: Catalog | None = None
+        self._manifests: dict[str, Sequence[File]] = {}
+
+    def current(self) -> Current:
+        """
+        Ask the catalog for the current snapshot.
+
+        Raises:
+            NoSuchTableError: There is no such table (yet).
+            OSError: The catalog does not answer.
+            RESTError: The catalog answers that it cannot.
+        """
+        if self._catalog is None:
+            self._catalog = self._connect()
+        table = self._catalog.load_table(self._name)
+        return Current(table.current_snapshot(), table.schema(), table.io)
+
+    def files(self, current: Current) -> Mapping[str, File]:
+        """
+        List the data files of the *current* snapshot.
+
+        Raises:
+            UnreadableTableError: Rows were deleted in a way that needs more than reading files.
+            OSError: The store does not answer.
+        """
+        if current.snapshot is None:
+            return {}
+        known: dict[str, Sequence[File]] = {}
+        for manifest in current.snapshot.manifests(current.io):
+            path = manifest.manifest_path
+            known[path] = self._manifests.get(path) or _files_of(manifest, current)
+        self._manifests = known
+        return {file.path: file for files in known.values() for file in files}
+
+
+def _files_of(manifest: ManifestFile, current: Current) -> Sequence[File]:
+    entries = manifest.fetch_manifest_entry(current.io, discard_deleted=True)
+    if manifest.content != ManifestContent.DATA and entries:
+        message = "the table has row-level deletes, which this service does not apply"
+        raise UnreadableTableError(message)
+    time = current.schema.find_field("timestamp").field_id
+    return [_file(entry.data_file, time) for entry in entries]
+
+
+def _file(file: DataFile, time: int) -> File:
+    lower, upper = (file.lower_bounds or {}).get(time), (file.upper_bounds or {}).get(time)
+    if lower is None or upper is None:
+        return File(file.file_path, file.record_count, *FOREVER)
+    first, last = (_microsecond(bound) for bound in (lower, upper))
+    return File(file.file_path, file.record_count, first, last)
+
+
+def _microsecond(bound: bytes) -> int:
+    value: Any = from_bytes(TimestampType(), bound)
+    return int(value)
+
+
+def read(io: FileIO, path: str, columns: Sequence[str] = COLUMNS.names) -> pa.Table:
+    """
+    Read *columns* of the data file at *path*.
+
+    Raises:
+        OSError: It is not there (any longer), or the store does not answer.
+        pa.ArrowException: It is not what the table's columns say.
+    """
+    with io.new_input(path).open() as source, pq.ParquetFile(source) as file:
+        rows = file.read(columns=list(columns), use_threads=False)
+    schema = pa.schema([COLUMNS.field(name) for name in columns])
+    return rows.select(list(columns)).cast(schema)

@@ -1,0 +1,186 @@
+"""
+The contract of `Runtime`, held against the fake and against a real engine.
+
+The real one works on one tiny container of its own, in a Compose project of its own.
+"""
+
+import os
+import subprocess
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from k2chaos.clock import SystemClock
+from k2chaos.errors import ContainerNotFound, EngineUnreachable, TargetNotReady
+from k2chaos.evidence.ledger import FaultLedger, read_ledger
+from k2chaos.system.engine import DockerRuntime, connect
+from k2chaos.system.faults import Holding, System, held
+from k2chaos.system.faults.catalogue import FAULTS
+from k2chaos.system.interrupt import Interrupt
+from k2chaos.system.runtime import Container, HelperCall, Runtime
+from tests.fakes.runtime import FakeRuntime
+
+IMAGE = "debian:trixie-slim"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A runtime with one running container on it."""
+
+    runtime: Runtime
+    target: Container
+
+
+@pytest.fixture(scope="module")
+def engine() -> DockerRuntime:
+    """The real engine; its absence is a skip only where nobody promised one."""
+    try:
+        return connect()
+    except EngineUnreachable as error:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(str(error))
+
+
+@pytest.fixture(params=["fake", "real"])
+def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    """The fake, then the engine."""
+    if request.param == "fake":
+        fake = FakeRuntime()
+        yield Bench(fake, fake.add("kafka", project="k2chaos-test"))
+        return
+    runtime: DockerRuntime = request.getfixturevalue("engine")
+    project = f"k2chaos-test-{uuid.uuid4().hex[:8]}"
+    name = _start_container(runtime.engine, project)
+    try:
+        yield Bench(runtime, Container(runtime.engine, project, "kafka"))
+    finally:
+        _docker(runtime.engine, "rm", "--force", name)
+
+
+def _start_container(engine: str, project: str) -> str:
+    labels = {
+        "com.docker.compose.project": project,
+        "com.docker.compose.service": "kafka",
+        "com.docker.compose.container-number": "1",
+        "com.docker.compose.oneoff": "False",
+    }
+    options = [part for key, value in labels.items() for part in ("--label", f"{key}={value}")]
+    command = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.1; done"]
+    run = ("run", "--detach", "--restart", "unless-stopped", "--network", "none")
+    return _docker(engine, *run, *options, IMAGE, *command).strip()
+
+
+def _docker(engine: str, *arguments: str) -> str:
+    command = ["docker", "--host", engine, *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def test_a_running_container_is_listed_and_says_it_runs(bench: Bench) -> None:
+    state = bench.runtime.state(bench.target)
+
+    assert (bench.target,) == bench.runtime.containers(bench.target.project)
+    assert state.is_running
+    assert state.pid > 0
+    assert state.started_at is not None
+    assert "unless-stopped" == state.restart_policy
+
+
+def test_a_paused_container_is_paused_until_it_is_thawed(bench: Bench) -> None:
+    bench.runtime.send(bench.target, "pause")
+    paused = bench.runtime.state(bench.target).status
+    bench.runtime.send(bench.target, "unpause")
+
+    assert "paused" == paused
+    assert bench.runtime.state(bench.target).is_running
+
+
+def test_thawing_what_is_not_frozen_is_refused(bench: Bench) -> None:
+    with pytest.raises(TargetNotReady):
+        bench.runtime.send(bench.target, "unpause")
+
+
+def test_a_stopped_container_is_still_listed_and_has_no_process(bench: Bench) -> None:
+    bench.runtime.send(bench.target, "stop", grace_seconds=2)
+    state = bench.runtime.state(bench.target)
+
+    assert (bench.target,) == bench.runtime.containers(bench.target.project)
+    assert ("exited", 0) == (state.status, state.pid)
+
+
+def test_a_kill_keeps_the_container_down_whatever_the_restart_policy(bench: Bench) -> None:
+    bench.runtime.send(bench.target, "kill")
+
+    assert "exited" == bench.runtime.state(bench.target).status
+
+
+def test_killing_what_is_dead_is_refused(bench: Bench) -> None:
+    bench.runtime.send(bench.target, "kill")
+
+    with pytest.raises(TargetNotReady):
+        bench.runtime.send(bench.target, "kill")
+
+
+def test_starting_what_runs_changes_nothing(bench: Bench) -> None:
+    before = bench.runtime.state(bench.target)
+    bench.runtime.send(bench.target, "start")
+
+    assert before == bench.runtime.state(bench.target)
+
+
+def test_a_restart_moves_the_start_time_and_not_the_id(bench: Bench) -> None:
+    before = bench.runtime.state(bench.target)
+    bench.runtime.send(bench.target, "restart", grace_seconds=2)
+    after = bench.runtime.state(bench.target)
+
+    assert before.started_at != after.started_at
+    assert before.container_id == after.container_id
+
+
+def test_a_helper_that_kills_the_main_process_lets_the_restart_policy_act(bench: Bench) -> None:
+    before = bench.runtime.state(bench.target)
+    kill = HelperCall(
+        ("sh", "-c", f"kill -KILL {before.pid}"), pid_mode="host", capabilities=("KILL",)
+    )
+    bench.runtime.run_helper(kill)
+
+    _wait_until(lambda: bench.runtime.state(bench.target).restart_count == 1)
+    _wait_until(lambda: bench.runtime.state(bench.target).is_running)
+
+
+def test_what_is_not_there_is_missing_and_cannot_be_changed(bench: Bench) -> None:
+    nobody = Container(bench.runtime.engine, bench.target.project, "nobody")
+
+    assert "missing" == bench.runtime.state(nobody).status
+    with pytest.raises(ContainerNotFound):
+        bench.runtime.send(nobody, "pause")
+
+
+def test_other_projects_are_not_listed(bench: Bench) -> None:
+    assert () == bench.runtime.containers(f"{bench.target.project}-other")
+
+
+@pytest.mark.parametrize("kind", sorted(FAULTS))
+def test_every_fault_is_seen_and_leaves_nothing_behind(
+    kind: str, bench: Bench, tmp_path: Path
+) -> None:
+    ledger = FaultLedger("run-1", "test", (tmp_path / "faults.jsonl",))
+    holding = Holding(System(bench.runtime), ledger, SystemClock(), Interrupt())
+
+    with held(FAULTS[kind](bench.target), 5.0, holding) as hold:
+        pass
+
+    assert bench.runtime.state(bench.target).is_running
+    assert hold.healed_at is not None
+    assert read_ledger(tmp_path / "faults.jsonl").entries[0].was_witnessed
+
+
+def _wait_until(condition: object, deadline_seconds: float = 10.0) -> None:
+    clock = SystemClock()
+    until = clock.monotonic() + deadline_seconds
+    while not condition():  # type: ignore[operator]
+        assert clock.monotonic() < until, "the condition did not come true in time"
+        clock.wait(0.02)

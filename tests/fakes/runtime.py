@@ -1,0 +1,99 @@
+"""A runtime of containers that exist in memory only; obeys tests/contract/test_runtime.py."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from k2chaos.errors import ContainerNotFound, TargetNotReady
+from k2chaos.system.runtime import Container, ContainerState, HelperCall, Verb
+
+ENGINE = "fake://engine"
+
+
+@dataclass
+class FakeRuntime:
+    """Containers with their states; `broken` swallows commands to show broken injectors."""
+
+    engine: str = ENGINE
+    states: dict[Container, ContainerState] = field(default_factory=dict)
+    sent: list[tuple[str, str]] = field(default_factory=list)
+    broken: Callable[[Container, str], bool] = lambda _container, _verb: False
+    refused_once: set[str] = field(default_factory=set)
+    ticks: int = 0
+
+    def add(
+        self, service: str, project: str = "k2-lab", number: int = 1, policy: str = "unless-stopped"
+    ) -> Container:
+        """Create and start one container."""
+        container = Container(self.engine, project, service, number)
+        self.states[container] = ContainerState("created", restart_policy=policy)
+        self._start(container)
+        return container
+
+    def containers(self, project: str) -> tuple[Container, ...]:
+        """See `Runtime`."""
+        return tuple(one for one in self.states if one.project == project)
+
+    def state(self, container: Container) -> ContainerState:
+        """See `Runtime`."""
+        return self.states.get(container, ContainerState("missing"))
+
+    def send(self, container: Container, verb: Verb, grace_seconds: float = 10.0) -> None:
+        """See `Runtime`."""
+        del grace_seconds
+        self.sent.append((verb, container.service))
+        if container not in self.states:
+            message = f"no {container}"
+            raise ContainerNotFound(message)
+        if verb in self.refused_once:
+            self.refused_once.discard(verb)
+            message = f"the engine refused to {verb}"
+            raise TargetNotReady(message)
+        if not self.broken(container, verb):
+            self._apply(container, verb)
+
+    def run_helper(self, call: HelperCall) -> str:
+        """See `Runtime`; understands ``kill -KILL pid`` only, and lets the restart policy act."""
+        script = call.command[-1]
+        self.sent.append(("helper", script))
+        pid = int(script.rsplit(" ", 1)[-1])
+        for container, state in self.states.items():
+            if state.pid == pid and not self.broken(container, "crash"):
+                self._exit(container)
+                if state.restart_policy != "no":
+                    self._start(container)
+                    self._update(container, restart_count=state.restart_count + 1)
+                break
+        return ""
+
+    def _apply(self, container: Container, verb: Verb) -> None:
+        status = self.states[container].status
+        refusals = {"pause": status != "running", "unpause": status != "paused"}
+        refusals["kill"] = status not in {"running", "paused"}
+        if refusals.get(verb):
+            message = f"cannot {verb} {container}: it is {status}"
+            raise TargetNotReady(message)
+        if verb == "pause":
+            self._update(container, status="paused")
+        elif verb == "unpause":
+            self._update(container, status="running")
+        elif verb in {"stop", "kill"}:
+            self._exit(container)
+        elif verb == "restart" or status != "running":
+            self._start(container)
+
+    def _exit(self, container: Container) -> None:
+        self._update(container, status="exited", pid=0, exit_code=137)
+
+    def _start(self, container: Container) -> None:
+        self.ticks += 1
+        self._update(
+            container,
+            status="running",
+            pid=1000 + self.ticks,
+            container_id=self.states[container].container_id or f"id-{self.ticks}",
+            started_at=datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.ticks),
+        )
+
+    def _update(self, container: Container, **changes: object) -> None:
+        self.states[container] = replace(self.states[container], **changes)  # type: ignore[arg-type]

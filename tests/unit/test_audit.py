@@ -1,0 +1,218 @@
+from datetime import UTC, datetime
+
+import pytest
+
+from k2chaos.evidence.finding import Finding
+from k2chaos.evidence.records import Window
+from k2chaos.judge.audit import audit, count_duplicated, count_lost, count_records
+from tests.fakes.histories import Row, clean, table_of, time_of, window_of
+
+WINDOW = window_of(BTC=(100, 110), ETH=(0, 10))
+ALL = clean(WINDOW)
+
+
+def without(rows: list[Row], *gone: Row) -> list[Row]:
+    return [row for row in rows if row not in gone]
+
+
+def only(findings: tuple[Finding, ...]) -> Finding:
+    assert 1 == len(findings), findings
+    return findings[0]
+
+
+def test_a_clean_history_has_no_findings() -> None:
+    stages = {"topic": table_of(ALL), "table": table_of(reversed(ALL)), "api": table_of(ALL)}
+
+    assert () == audit(WINDOW, stages)
+
+
+def test_nothing_seen_of_an_empty_window_is_clean() -> None:
+    assert () == audit(Window({}, {}), {"topic": table_of([])})
+
+
+@pytest.mark.parametrize(
+    "spoilt, at",
+    [("topic", "source"), ("table", "sink"), ("api", "serving")],
+)
+def test_a_loss_is_located_at_the_first_stage_that_lacks_the_record(spoilt: str, at: str) -> None:
+    """...and not reported again at the stages behind it."""
+    rows = ALL
+    stages = {}
+    for stage in ("topic", "table", "api"):
+        rows = without(rows, ("BTC", 103)) if stage == spoilt else rows
+        stages[stage] = table_of(rows)
+
+    finding = only(audit(WINDOW, stages))
+
+    expected = ("lost", spoilt, at, 1, ({"key": "BTC", "sequence": 103},))
+    assert expected == (
+        finding.anomaly,
+        finding.stage,
+        finding.at,
+        finding.count,
+        finding.examples,
+    )
+
+
+def test_a_loss_behind_an_unreadable_stage_is_put_down_to_all_roles_in_between() -> None:
+    stages = {"table": table_of(without(ALL, ("BTC", 103)))}
+
+    assert "source or sink" == only(audit(WINDOW, stages)).at
+
+
+def test_two_losses_at_different_stages_are_two_findings() -> None:
+    topic = without(ALL, ("ETH", 1))
+    table = without(topic, ("BTC", 101), ("BTC", 102))
+
+    findings = audit(WINDOW, {"table": table_of(table), "topic": table_of(topic)})
+
+    expected = [("topic", "source", 1), ("table", "sink", 2)]
+    assert expected == [(one.stage, one.at, one.count) for one in findings]
+
+
+def test_a_stage_that_shows_nothing_lost_everything() -> None:
+    finding = only(audit(WINDOW, {"topic": table_of([])}))
+
+    assert (20, (None, None)) == (finding.count, finding.window)
+    assert 10 == len(finding.examples)
+
+
+def test_the_window_of_a_loss_is_that_of_the_lost_records_where_an_earlier_stage_saw_them() -> None:
+    stages = {
+        "topic": table_of(ALL),
+        "table": table_of(without(ALL, ("BTC", 103), ("BTC", 105))),
+    }
+
+    finding = only(audit(WINDOW, stages))
+
+    assert (time_of(103).isoformat(), time_of(105).isoformat()) == finding.window
+
+
+def test_the_window_of_a_loss_at_the_source_is_bounded_by_its_neighbours_of_the_same_key() -> None:
+    stages = {"topic": table_of(without(ALL, ("BTC", 103), ("BTC", 105)))}
+
+    finding = only(audit(WINDOW, stages))
+
+    assert (time_of(102).isoformat(), time_of(106).isoformat()) == finding.window
+
+
+def test_a_loss_at_the_very_end_of_a_key_has_no_later_neighbour() -> None:
+    stages = {"topic": table_of(without(ALL, ("BTC", 110)))}
+
+    assert (time_of(109).isoformat(), None) == only(audit(WINDOW, stages)).window
+
+
+def test_a_duplicate_is_located_at_the_stage_that_made_it() -> None:
+    topic = [*ALL, ("ETH", 4)]
+    table = [*topic, ("ETH", 4), ("BTC", 101)]
+    stages = {"topic": table_of(topic), "table": table_of(table), "api": table_of(table)}
+
+    findings = audit(WINDOW, stages)
+
+    expected = [("duplicated", "topic", "source", 1), ("duplicated", "table", "sink", 2)]
+    assert expected == [(one.anomaly, one.stage, one.at, one.count) for one in findings]
+    assert ({"key": "BTC", "sequence": 101}, {"key": "ETH", "sequence": 4}) == findings[1].examples
+    assert (time_of(4).isoformat(), time_of(101).isoformat()) == findings[1].window
+
+
+def test_a_record_that_comes_three_times_is_two_copies_too_many() -> None:
+    table = table_of([*ALL, ("ETH", 4), ("ETH", 4)])
+
+    assert 2 == only(audit(WINDOW, {"table": table})).count
+    assert 2 == count_duplicated(WINDOW, table)
+
+
+def test_records_before_and_beyond_the_window_are_none_of_its_business() -> None:
+    rows = [*ALL, ("BTC", 100), ("BTC", 100), ("BTC", 111), ("ETH", 11)]
+
+    assert () == audit(WINDOW, {"table": table_of(rows)})
+    assert 20 == count_records(WINDOW, table_of(rows))
+
+
+def test_a_key_that_never_traded_is_no_phantom_when_its_first_record_is_on_its_way() -> None:
+    window = window_of(BTC=(100, 110), NEW=(0, 0))
+
+    assert () == audit(window, {"topic": table_of([*clean(window), ("NEW", 1)])})
+
+
+@pytest.mark.parametrize("row", [("DOGE", 5), ("BTC", 0), ("BTC", -7)])
+def test_a_record_that_was_never_emitted_is_a_phantom_where_it_first_appears(row: Row) -> None:
+    stages = {
+        "topic": table_of(ALL),
+        "table": table_of([*ALL, row]),
+        "api": table_of([*ALL, row]),
+    }
+
+    finding = only(audit(WINDOW, stages))
+
+    assert ("phantom", "table", "sink", 1) == (
+        finding.anomaly,
+        finding.stage,
+        finding.at,
+        finding.count,
+    )
+    assert ({"key": row[0], "sequence": row[1]},) == finding.examples
+
+
+def test_reordered_within_a_key_is_found_in_the_topic() -> None:
+    rows = [("BTC", 101), ("ETH", 1), ("BTC", 103), ("BTC", 102), ("ETH", 2)]
+    window = window_of(BTC=(100, 103), ETH=(0, 2))
+
+    finding = only(audit(window, {"topic": table_of(rows)}))
+
+    assert ("reordered", 1, ({"key": "BTC", "sequence": 102},)) == (
+        finding.anomaly,
+        finding.count,
+        finding.examples,
+    )
+    assert (time_of(102).isoformat(),) * 2 == finding.window
+
+
+def test_the_table_has_no_order_to_break() -> None:
+    assert () == audit(WINDOW, {"topic": table_of(ALL), "table": table_of(reversed(ALL))})
+
+
+def test_a_copy_that_comes_late_is_a_duplicate_and_not_a_reordering() -> None:
+    rows = [("ETH", 1), ("ETH", 2), ("ETH", 3), ("ETH", 2)]
+
+    finding = only(audit(window_of(ETH=(0, 3)), {"topic": table_of(rows)}))
+
+    assert "duplicated" == finding.anomaly
+
+
+def test_no_finding_names_more_than_ten_records() -> None:
+    window = window_of(ETH=(0, 1000))
+
+    finding = only(audit(window, {"topic": table_of([])}))
+
+    assert (1000, 10) == (finding.count, len(finding.examples))
+
+
+def test_an_exchange_that_began_anew_expects_nothing_of_the_window() -> None:
+    window = Window(after={"BTC": 500}, until={"BTC": 20, "ETH": 1})
+
+    assert (1, 0) == (window.expected, count_lost(window, table_of([("ETH", 1)])))
+
+
+def test_counts_are_plain_integers() -> None:
+    table = table_of(without(ALL, ("ETH", 3)))
+
+    counts = [count_lost(WINDOW, table), count_records(WINDOW, table)]
+
+    assert [1, 19] == counts
+    assert all(type(count) is int for count in counts)
+
+
+def test_a_finding_survives_its_json() -> None:
+    finding = only(audit(WINDOW, {"topic": table_of(ALL[1:])}))
+
+    assert finding == Finding.from_json(finding.to_json())
+    assert {"anomaly", "stage", "at", "count", "window", "examples"} == set(finding.to_json())
+
+
+def test_event_times_are_named_in_utc() -> None:
+    finding = only(audit(WINDOW, {"topic": table_of([*ALL, ("ETH", 1)])}))
+
+    first = finding.window[0]
+    assert first is not None
+    assert datetime(2026, 1, 1, 0, 0, 0, 1000, UTC) == datetime.fromisoformat(first)

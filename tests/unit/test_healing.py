@@ -1,0 +1,121 @@
+"""Healing what a dead run left, from the ledger alone."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from k2chaos.errors import UsageError
+from k2chaos.evidence.ledger import FaultLedger, read_ledger
+from k2chaos.evidence.state import Holder, PipelineLock, state_directory
+from k2chaos.system.faults import System, fault_to_json
+from k2chaos.system.faults.healing import heal_open, status, sweep
+from k2chaos.system.faults.process import Pause, Stop
+from tests.fakes.clock import FakeClock
+from tests.fakes.runtime import FakeRuntime
+
+
+class Left:
+    """A run that was killed while it held faults."""
+
+    def __init__(self, folder: Path) -> None:
+        self.directory = state_directory({"XDG_STATE_HOME": str(folder)})
+        self.copy = folder / "run-1" / "faults.jsonl"
+        self.copy.parent.mkdir()
+        self.runtime = FakeRuntime()
+        self.clock = FakeClock()
+        self.kafka = self.runtime.add("kafka")
+        self.path = self.directory / "faults" / "run-1.jsonl"
+        self.ledger = FaultLedger("run-1", "lab", (self.path, self.copy))
+
+    def pause_kafka(self, seconds: float = 60.0) -> None:
+        fault = Pause(self.kafka).prepare(System(self.runtime))
+        deadline = self.clock.now() + timedelta(seconds=seconds)
+        self.ledger.tried("pause-1", fault_to_json(fault), deadline, at=self.clock.now())
+        fault.inject(System(self.runtime))
+
+
+@pytest.fixture
+def left(tmp_path: Path) -> Left:
+    return Left(tmp_path)
+
+
+def test_a_sweep_heals_what_a_dead_run_left(left: Left) -> None:
+    left.pause_kafka()
+
+    (healing,) = sweep(left.directory, lambda _engine: left.runtime, left.clock)
+
+    assert "healed" == healing.outcome
+    assert left.runtime.state(left.kafka).is_running
+    assert not left.path.exists()
+    assert not read_ledger(left.copy).open
+
+
+def test_a_sweep_leaves_the_faults_of_a_living_run_alone(left: Left) -> None:
+    left.pause_kafka()
+    with PipelineLock(left.directory, "lab").held_by(Holder("run-1", 1, "now", "")):
+        healings = sweep(left.directory, lambda _engine: left.runtime, left.clock)
+
+    assert () == healings
+    assert "paused" == left.runtime.state(left.kafka).status
+
+
+def test_a_sweep_heals_an_overdue_fault_even_of_a_living_run(left: Left) -> None:
+    left.pause_kafka(seconds=5)
+    left.clock.wait(6)
+    with PipelineLock(left.directory, "lab").held_by(Holder("run-1", 1, "now", "")):
+        healings = sweep(left.directory, lambda _engine: left.runtime, left.clock)
+
+    assert ["healed"] == [one.outcome for one in healings]
+    assert left.runtime.state(left.kafka).is_running
+
+
+def test_a_fault_whose_run_lost_the_pipeline_to_another_is_abandoned(left: Left) -> None:
+    left.pause_kafka()
+    with PipelineLock(left.directory, "lab").held_by(Holder("run-2", 1, "now", "")):
+        (one,) = status(left.directory, left.clock).open
+
+    assert one.is_abandoned
+
+
+def test_an_explicit_heal_takes_what_it_is_told(left: Left) -> None:
+    left.pause_kafka()
+    with PipelineLock(left.directory, "lab").held_by(Holder("run-1", 1, "now", "")):
+        (one,) = heal_open(left.directory, lambda _engine: left.runtime, left.clock, "pause-1")
+
+    assert "healed" == one.outcome
+
+
+def test_an_id_nobody_knows_is_a_usage_error(left: Left) -> None:
+    with pytest.raises(UsageError, match="k2chaos status"):
+        heal_open(left.directory, lambda _engine: left.runtime, left.clock, "pause-9")
+
+
+def test_what_cannot_be_healed_stays_on_record(left: Left) -> None:
+    left.pause_kafka()
+    left.runtime.broken = lambda _container, _verb: True
+
+    (one,) = sweep(left.directory, lambda _engine: left.runtime, left.clock)
+
+    assert "failed" == one.outcome
+    assert 1 == len(read_ledger(left.path).open)
+
+
+def test_a_fault_that_was_written_down_but_never_injected_is_closed(left: Left) -> None:
+    fault = Stop(left.kafka)
+    left.ledger.tried("stop-1", fault_to_json(fault), left.clock.now(), at=left.clock.now())
+
+    (one,) = sweep(left.directory, lambda _engine: left.runtime, left.clock)
+
+    assert "healed" == one.outcome
+    assert [] == left.runtime.sent
+
+
+def test_a_fault_of_an_unknown_kind_is_told_and_kept(left: Left) -> None:
+    left.ledger.tried("melt-1", {"kind": "melt"}, left.clock.now(), at=left.clock.now())
+
+    (one,) = sweep(left.directory, lambda _engine: left.runtime, left.clock)
+
+    assert ("failed", "melt") == (one.outcome, one.kind)
+    assert "not known to this version" in one.detail
+    assert left.path.exists()

@@ -1,0 +1,212 @@
+"""What `held` promises, on a runtime of containers in memory."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from k2chaos.errors import FaultNotHealed, FaultNotInjected, Interrupted, TargetNotReady
+from k2chaos.evidence.ledger import FaultLedger, read_ledger
+from k2chaos.system.faults import Fault, Holding, System, fault_to_json, held
+from k2chaos.system.faults.catalogue import FAULTS, fault_from_json
+from k2chaos.system.faults.process import Crash, Kill, Pause, Restart, Stop
+from k2chaos.system.interrupt import Interrupt
+from tests.fakes.clock import FakeClock
+from tests.fakes.runtime import FakeRuntime
+
+ALL_KINDS: tuple[Callable[..., Any], ...] = (Pause, Stop, Kill, Restart, Crash)
+
+
+def _holding(runtime: FakeRuntime, folder: Path) -> Holding:
+    ledger = FaultLedger("run-1", "lab", (folder / "state.jsonl", folder / "copy.jsonl"))
+    return Holding(System(runtime), ledger, FakeClock(), Interrupt())
+
+
+@pytest.mark.parametrize("kind", ALL_KINDS)
+def test_a_held_fault_is_witnessed_and_gone_afterwards(
+    kind: Callable[..., Any], tmp_path: Path
+) -> None:
+    runtime = FakeRuntime()
+    target = runtime.add("kafka")
+    holding = _holding(runtime, tmp_path)
+
+    with held(kind(target), 1.0, holding) as hold:
+        assert hold.injected_at is not None
+
+    assert runtime.state(target).is_running
+    (entry,) = read_ledger(tmp_path / "state.jsonl").entries
+    assert ["tried", "active", "healed"] == [event["event"] for event in entry.events]
+    assert not hold.ended_early
+
+
+def test_the_ledger_says_tried_before_anything_is_injected(tmp_path: Path) -> None:
+    runtime = FakeRuntime()
+    target = runtime.add("kafka")
+    holding = _holding(runtime, tmp_path)
+    on_disk: list[int] = []
+
+    def look(_container: object, verb: str) -> bool:
+        if verb == "pause":
+            on_disk.append(len(read_ledger(tmp_path / "state.jsonl").entries))
+        return False
+
+    runtime.broken = look
+    with held(Pause(target), 1.0, holding):
+        pass
+
+    assert [1] == on_disk
+
+
+@pytest.mark.parametrize("kind", ALL_KINDS)
+def test_a_fault_that_changes_nothing_is_an_error_not_a_pass(
+    kind: Callable[..., Any], tmp_path: Path
+) -> None:
+    runtime = FakeRuntime(broken=lambda _container, _verb: True)
+    target = runtime.add("kafka")
+
+    with (
+        pytest.raises(FaultNotInjected, match="nothing of it can be seen"),
+        held(kind(target), 1.0, _holding(runtime, tmp_path)),
+    ):
+        pytest.fail("the body ran without a witness")
+
+    (entry,) = read_ledger(tmp_path / "state.jsonl").entries
+    assert not entry.was_witnessed
+    assert not entry.is_open
+
+
+@pytest.mark.parametrize("kind", ALL_KINDS)
+def test_a_container_that_is_frozen_already_is_not_touched(
+    kind: Callable[..., Any], tmp_path: Path
+) -> None:
+    runtime = FakeRuntime()
+    target = runtime.add("kafka")
+    runtime.send(target, "pause")
+    runtime.sent.clear()
+
+    with (
+        pytest.raises(TargetNotReady, match="paused"),
+        held(kind(target), 1.0, _holding(runtime, tmp_path)),
+    ):
+        pytest.fail("the body ran")
+
+    assert [] == runtime.sent
+    assert not (tmp_path / "state.jsonl").exists()
+
+
+def test_a_heal_that_is_refused_once_is_tried_again(tmp_path: Path) -> None:
+    runtime = FakeRuntime(refused_once={"unpause"})
+    target = runtime.add("kafka")
+
+    with held(Pause(target), 1.0, _holding(runtime, tmp_path)):
+        pass
+
+    assert runtime.state(target).is_running
+    assert 2 == runtime.sent.count(("unpause", "kafka"))
+
+
+def test_a_heal_that_never_works_is_loud_and_stays_open(tmp_path: Path) -> None:
+    runtime = FakeRuntime(broken=lambda _container, verb: verb == "unpause")
+    target = runtime.add("kafka")
+
+    with (
+        pytest.raises(FaultNotHealed, match="k2chaos heal pause-"),
+        held(Pause(target), 1.0, _holding(runtime, tmp_path)),
+    ):
+        pass
+
+    assert 1 == len(read_ledger(tmp_path / "state.jsonl").open)
+    assert 1 == len(read_ledger(tmp_path / "copy.jsonl").open)
+
+
+def test_the_body_may_fail_and_the_fault_is_healed_all_the_same(tmp_path: Path) -> None:
+    runtime = FakeRuntime()
+    target = runtime.add("kafka")
+
+    with (
+        pytest.raises(KeyboardInterrupt),
+        held(Pause(target), 1.0, _holding(runtime, tmp_path)),
+    ):
+        raise KeyboardInterrupt
+
+    assert runtime.state(target).is_running
+
+
+def test_a_fault_that_somebody_else_ended_says_so(tmp_path: Path) -> None:
+    runtime = FakeRuntime()
+    target = runtime.add("kafka")
+
+    with held(Pause(target), 1.0, _holding(runtime, tmp_path)) as hold:
+        runtime.send(target, "unpause")
+
+    assert hold.ended_early
+
+
+def test_a_container_that_was_replaced_meanwhile_is_healed_under_its_new_id(
+    tmp_path: Path,
+) -> None:
+    runtime = FakeRuntime()
+    target = runtime.add("kafka")
+
+    with held(Stop(target), 1.0, _holding(runtime, tmp_path)):
+        del runtime.states[target]
+        runtime.add("kafka")
+        runtime.send(target, "stop")
+
+    assert runtime.state(target).is_running
+
+
+def test_after_an_interrupt_nothing_further_is_injected(tmp_path: Path) -> None:
+    runtime = FakeRuntime()
+    target = runtime.add("kafka")
+    holding = _holding(runtime, tmp_path)
+    holding.interrupt.request("SIGTERM")
+
+    with pytest.raises(Interrupted, match="SIGTERM"), held(Pause(target), 1.0, holding):
+        pytest.fail("the body ran")
+
+    assert [] == runtime.sent
+
+
+def test_a_crash_without_restart_policy_is_started_by_heal_and_says_so(tmp_path: Path) -> None:
+    runtime = FakeRuntime()
+    target = runtime.add("kafka", policy="no")
+
+    with held(Crash(target), 1.0, _holding(runtime, tmp_path)) as hold:
+        assert not runtime.state(target).is_running
+
+    assert runtime.state(target).is_running
+    assert "heal (no restart policy)" == hold.witness["healed"]["started_again_by"]
+
+
+def test_a_crash_that_the_restart_policy_answers_is_left_to_it(tmp_path: Path) -> None:
+    runtime = FakeRuntime()
+    target = runtime.add("kafka")
+
+    with held(Crash(target), 1.0, _holding(runtime, tmp_path)) as hold:
+        pass
+
+    assert ("start", "kafka") not in runtime.sent
+    assert 1 == runtime.state(target).restart_count
+    assert "restart policy" == hold.witness["healed"]["started_again_by"]
+
+
+def test_a_crash_is_not_sent_to_a_process_that_took_the_old_number(tmp_path: Path) -> None:
+    runtime = FakeRuntime()
+    target = runtime.add("kafka")
+    fault = Crash(target).prepare(System(runtime))
+    runtime.send(target, "restart")
+
+    with pytest.raises(TargetNotReady, match="restarted by somebody else"):
+        fault.inject(System(runtime))
+
+    assert "helper" not in [verb for verb, _ in runtime.sent]
+
+
+@pytest.mark.parametrize("kind", sorted(FAULTS))
+def test_every_kind_survives_the_ledger(kind: str) -> None:
+    runtime = FakeRuntime()
+    fault: Fault = FAULTS[kind](runtime.add("kafka")).prepare(System(runtime))
+
+    assert fault == fault_from_json(fault_to_json(fault))

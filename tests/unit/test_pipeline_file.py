@@ -1,0 +1,128 @@
+"""Reading a pipeline file: every mistake by its path, all at once."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from k2chaos.errors import PipelineFileError, UsageError
+from k2chaos.pipeline_file import find_pipeline_file, load_pipeline
+from tests.fakes.pipelines import ROOT, SECRETS, lab_tree
+
+
+def _write(folder: Path, tree: Any) -> Path:
+    path = folder / "pipeline.yaml"
+    path.write_text(tree if isinstance(tree, str) else yaml.safe_dump(tree))
+    return path
+
+
+def test_the_labs_file_is_read_whole() -> None:
+    found = load_pipeline(ROOT / "pipelines" / "lab.yaml", SECRETS)
+
+    assert ("exchange", "topic", "table", "api") == found.pipeline.stages
+    assert ("schema-registry-1", "schema-registry-2") == found.pipeline.services["registry"]
+    assert set(SECRETS.values()) == set(found.secrets)
+    assert "key-of-s3" == found.pipeline.table.catalog["s3.access-key-id"]  # type: ignore[union-attr]
+
+
+def test_the_platforms_own_file_is_read_whole() -> None:
+    secrets = {"K2_S3_KEY": "a", "K2_S3_SECRET": "b", "K2_API_KEY": "c"}
+
+    assert ("topic", "table", "api") == load_pipeline(
+        ROOT / "pipelines" / "k2.yaml", secrets
+    ).pipeline.stages
+
+
+def test_no_secret_is_in_the_repr(tmp_path: Path) -> None:
+    found = load_pipeline(_write(tmp_path, lab_tree()), SECRETS)
+
+    assert not [secret for secret in SECRETS.values() if secret in repr(found)]
+
+
+def test_all_mistakes_come_at_once_each_with_its_path(tmp_path: Path) -> None:
+    tree = lab_tree(budgets={"freshness": 3}, sampling={"api_hz": "fast"}, environment="labb")
+    del tree["services"]["sink"]
+
+    with pytest.raises(PipelineFileError) as caught:
+        load_pipeline(_write(tmp_path, tree), {})
+
+    text = str(caught.value)
+    for line in (
+        "budgets.freshness: unknown key",
+        "sampling.api_hz: Input should be a valid number",
+        "environment: Input should be 'lab', 'staging' or 'production'",
+        "services.sink: is missing",
+        "api.key: variable K2_API_KEY is not set",
+        "table.catalog.s3.access-key-id: variable LAB_S3_KEY is not set",
+    ):
+        assert line in text
+
+
+@pytest.mark.parametrize(
+    "change, mistake",
+    [
+        ({"services": {"brooker": "kafka"}}, "services.brooker: Input should be 'exchange'"),
+        ({"services": {"broker": "x", "sink": "x"}}, "services.sink: x is already the broker"),
+        ({"services": "kafka"}, "services: Input should be a valid dictionary"),
+        ({"compose": None}, "compose: "),
+        ({"name": "My Lab"}, "name: String should match pattern"),
+        ({"schema": 2}, "schema: Input should be 1"),
+        ({"limits": {"longest_fault_seconds": -1}}, "limits.longest_fault_seconds: "),
+        ({"colour": "blue"}, "colour: unknown key"),
+    ],
+)
+def test_a_mistake_is_named(change: dict[str, Any], mistake: str, tmp_path: Path) -> None:
+    with pytest.raises(PipelineFileError) as caught:
+        load_pipeline(_write(tmp_path, lab_tree(**change)), SECRETS)
+
+    assert mistake in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["a: [", "- a\n- b\n", "", "\t", "just text"])
+def test_a_file_that_is_no_mapping_is_one_clear_error(text: str, tmp_path: Path) -> None:
+    with pytest.raises(PipelineFileError):
+        load_pipeline(_write(tmp_path, text), SECRETS)
+
+
+def test_a_file_that_is_not_there_says_how_to_name_one(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--pipeline or K2CHAOS_PIPELINE"):
+        load_pipeline(tmp_path / "none.yaml", {})
+
+
+def test_the_env_file_counts_from_the_pipeline_file_and_the_environment_wins(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "secrets.env").write_text(
+        "# a comment\nLAB_S3_KEY=from-file\nLAB_S3_SECRET=from-file\nK2_API_KEY=from-file\n"
+    )
+    path = _write(tmp_path, lab_tree(env_file="secrets.env"))
+
+    found = load_pipeline(path, {"K2_API_KEY": "from-environment"})
+
+    assert found.pipeline.api is not None
+    assert "from-environment" == found.pipeline.api.key
+    assert {"from-file", "from-environment"} == set(found.secrets)
+
+
+def test_a_production_must_be_allowed_by_name(tmp_path: Path) -> None:
+    path = _write(tmp_path, lab_tree(environment="production"))
+
+    with pytest.raises(UsageError, match="K2CHAOS_ALLOW_PRODUCTION=lab"):
+        load_pipeline(path, {**SECRETS, "K2CHAOS_ALLOW_PRODUCTION": "other"})
+    load_pipeline(path, {**SECRETS, "K2CHAOS_ALLOW_PRODUCTION": "lab"})
+
+
+@pytest.mark.parametrize(
+    "option, environ, configured, expected",
+    [
+        ("a", {"K2CHAOS_PIPELINE": "b"}, "c", "a"),
+        (None, {"K2CHAOS_PIPELINE": "b"}, "c", "b"),
+        (None, {}, "c", "c"),
+        (None, {}, None, "pipelines/lab.yaml"),
+    ],
+)
+def test_the_first_that_is_named_is_chosen(
+    option: str | None, environ: dict[str, str], configured: str | None, expected: str
+) -> None:
+    assert Path(expected) == find_pipeline_file(option, environ, configured)

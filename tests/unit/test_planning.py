@@ -1,0 +1,75 @@
+"""Plans: targets resolved, problems named, nothing sent to the engine."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from k2chaos.errors import ExperimentError
+from k2chaos.planning import Plan, plan_experiment, print_plan
+from tests.fakes.runtime import FakeRuntime
+
+LAB = Path(__file__).parents[2] / "pipelines" / "lab.yaml"
+CONTROL = {"name": "k2chaos", "provider": {"type": "python", "module": "k2chaos.controls"}}
+
+
+@pytest.fixture(autouse=True)
+def _secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LAB_S3_KEY", "LAB_S3_SECRET", "K2_API_KEY"):
+        monkeypatch.setenv(name, "value")
+
+
+def plan(folder: Path, runtime: FakeRuntime, function: str, **arguments: Any) -> Plan:
+    provider = {
+        "type": "python",
+        "module": "k2chaos.actions",
+        "func": function,
+        "arguments": arguments,
+    }
+    tree = {
+        "title": "a claim",
+        "description": "d",
+        "controls": [CONTROL],
+        "configuration": {"seconds": 7},
+        "method": [{"type": "action", "name": "break it", "provider": provider}],
+    }
+    (folder / "one.json").write_text(json.dumps(tree))
+    return plan_experiment(str(folder / "one.json"), str(LAB), runtime)
+
+
+def test_a_plan_names_the_container_and_touches_nothing(tmp_path: Path) -> None:
+    runtime = FakeRuntime()
+    runtime.add("consumer-crypto")
+    runtime.add("kafka")
+
+    resolved = plan(tmp_path, runtime, "pause", role="sink", duration="${seconds}")
+    output = io.StringIO()
+    print_plan(resolved, output)
+
+    assert resolved.can_run
+    assert "break it: pause(role=sink, duration=7)" in output.getvalue()
+    assert "target: consumer-crypto (now running)" in output.getvalue()
+    assert runtime.sent == []
+
+
+def test_a_plan_whose_target_is_not_there_cannot_run(tmp_path: Path) -> None:
+    resolved = plan(tmp_path, FakeRuntime(), "kill", role="sink")
+
+    assert not resolved.can_run
+    assert "no container answers" in resolved.steps[0].problem
+
+
+def test_a_plan_whose_target_is_paused_already_cannot_run(tmp_path: Path) -> None:
+    runtime = FakeRuntime()
+    runtime.send(runtime.add("consumer-crypto"), "pause")
+
+    resolved = plan(tmp_path, runtime, "pause", role="sink", duration=3)
+
+    assert resolved.steps[0].problem == "not running: consumer-crypto"
+
+
+def test_a_plan_of_a_file_with_mistakes_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ExperimentError, match="is no role"):
+        plan(tmp_path, FakeRuntime(), "pause", role="brokr")

@@ -1,0 +1,196 @@
+"""Every rule of the verdict, seen to speak and seen to be silent."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from k2chaos.evidence.finding import Finding
+from k2chaos.evidence.ledger import LedgerEntry, LedgerReading
+from k2chaos.evidence.reading import RunEvidence
+from k2chaos.evidence.records import Window
+from k2chaos.judge.verdict import EXIT_CODES, RULES, Judgement, judge
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+LOST = Finding("lost", "table", "sink", 3)
+DUPLICATED = Finding("duplicated", "table", "sink", 2)
+
+Change = Callable[["Story"], None]
+
+
+class Story:
+    """A run in which all went well, to be spoilt."""
+
+    def __init__(self) -> None:
+        self.run: dict[str, Any] = {
+            "pipeline": {
+                "promise": {"loss": "none", "duplicates": "none", "order": "per-key"},
+                "budgets": {"minimum_records": 200},
+            }
+        }
+        self.journal: dict[str, Any] = {
+            "status": "completed",
+            "experiment": {
+                "method": [
+                    {"provider": {"module": "k2chaos.actions", "func": "pause"}},
+                    {"provider": {"module": "k2chaos.actions", "func": "await_recovery"}},
+                ]
+            },
+            "steady_states": {"before": met(), "after": met()},
+            "run": [{"activity": {"name": "freeze"}, "status": "succeeded"}],
+            "rollbacks": [],
+        }
+        self.events: list[dict[str, Any]] = [{"event": "recovery", "recovered": True}]
+        self.ledger = [entry("tried", "active", "healed")]
+        self.window: Window | None = Window({"A": 0}, {"A": 1000})
+        self.damage: list[str] = []
+        self.findings: list[Finding] = []
+
+    def judged(self) -> Judgement:
+        evidence = RunEvidence(
+            self.run,
+            self.journal,
+            self.events,
+            LedgerReading(tuple(self.ledger), ()),
+            self.window,
+            {},
+            tuple(self.damage),
+        )
+        return judge(evidence, self.findings)
+
+    def happens(self, event: str, **facts: Any) -> None:
+        self.events.append({"event": event, **facts})
+
+
+def met(*probes: Mapping[str, Any]) -> dict[str, Any]:
+    fine = {"activity": {"name": "fine"}, "status": "succeeded", "tolerance_met": True}
+    return {"steady_state_met": not probes, "probes": [fine, *probes]}
+
+
+def unmet(status: str = "succeeded", exception: Sequence[str] = ()) -> dict[str, Any]:
+    activity = {"name": "fresh", "tolerance": 0}
+    return met(
+        {
+            "activity": activity,
+            "status": status,
+            "tolerance_met": False,
+            "output": 42,
+            "exception": list(exception),
+        }
+    )
+
+
+def entry(*events: str) -> LedgerEntry:
+    lines = [{"event": event} for event in events]
+    return LedgerEntry("pause-1", "run", "lab", {"kind": "pause"}, NOW, lines)
+
+
+def steady(story: Story, when: str, state: Mapping[str, Any]) -> None:
+    story.journal["steady_states"][when] = state
+
+
+UNAVAILABLE = ["chaoslib.exceptions.ActivityFailed: k2chaos.errors.StageUnavailable: refused\n"]
+BLIND = ["chaoslib.exceptions.ActivityFailed: k2chaos.errors.StageBlind: wrong key\n"]
+
+SPOILT: list[tuple[str, str, Change]] = [
+    ("promise-broken", "fail", lambda s: s.findings.append(LOST)),
+    ("promise-broken", "fail", lambda s: s.findings.append(DUPLICATED)),
+    ("budget-exceeded", "fail", lambda s: steady(s, "after", unmet())),
+    ("stage-unavailable", "fail", lambda s: steady(s, "after", unmet("failed", UNAVAILABLE))),
+    ("stage-unavailable", "fail", lambda s: s.happens("stage-unavailable", stage="api")),
+    (
+        "never-recovered",
+        "fail",
+        lambda s: s.happens("recovery", recovered=False, deadline_seconds=120.0, missing="x"),
+    ),
+    ("evidence-damaged", "inconclusive", lambda s: s.damage.append("journal.json: gone")),
+    ("interrupted", "inconclusive", lambda s: s.happens("interrupted", reason="SIGTERM")),
+    ("interrupted", "inconclusive", lambda s: s.journal.update(status="interrupted")),
+    ("interrupted", "inconclusive", lambda s: s.journal.update(status="aborted")),
+    ("dry-run", "inconclusive", lambda s: s.run.update(dry="activities")),
+    ("baseline-unmet", "inconclusive", lambda s: steady(s, "before", unmet())),
+    ("baseline-unmet", "inconclusive", lambda s: steady(s, "before", unmet("failed", BLIND))),
+    ("baseline-unmet", "inconclusive", lambda s: s.happens("baseline-unmet", text="paused")),
+    ("fault-not-injected", "inconclusive", lambda s: s.ledger.clear()),
+    ("fault-unwitnessed", "inconclusive", lambda s: _replace(s, "tried", "failed", "healed")),
+    ("fault-ended-early", "inconclusive", lambda s: s.happens("fault", ended_early=True)),
+    ("activity-failed", "inconclusive", lambda s: s.journal["run"][0].update(status="failed")),
+    ("activity-failed", "inconclusive", lambda s: s.journal["run"][0].pop("status")),
+    (
+        "activity-failed",
+        "inconclusive",
+        lambda s: s.journal["rollbacks"].append({"activity": {"name": "r"}, "status": "failed"}),
+    ),
+    ("probe-blind", "inconclusive", lambda s: steady(s, "after", unmet("failed", BLIND))),
+    ("hypothesis-untested", "inconclusive", lambda s: steady(s, "after", {})),
+    ("not-audited", "inconclusive", lambda s: s.happens("not-audited", stage="topic")),
+    ("fault-open", "inconclusive", lambda s: _replace(s, "tried", "active")),
+    ("too-few-records", "inconclusive", lambda s: setattr(s, "window", Window({}, {"A": 199}))),
+    ("too-few-records", "inconclusive", lambda s: setattr(s, "window", None)),
+    ("unsupported", "inconclusive", lambda s: s.happens("unsupported", text="no exchange")),
+]
+
+
+def _replace(story: Story, *events: str) -> None:
+    story.ledger[:] = [entry(*events)]
+
+
+def test_a_run_in_which_all_went_well_passes() -> None:
+    assert Judgement("pass", ()) == Story().judged()
+
+
+@pytest.mark.parametrize("code, outcome, change", SPOILT)
+def test_what_went_wrong_is_named_and_is_no_pass(code: str, outcome: str, change: Change) -> None:
+    story = Story()
+    change(story)
+
+    judgement = story.judged()
+
+    assert outcome == judgement.outcome
+    assert code in {reason.code for reason in judgement.reasons}
+
+
+def test_every_rule_was_seen_to_speak() -> None:
+    assert {rule.code for rule in RULES} == {code for code, _, _ in SPOILT}
+
+
+def test_fail_beats_inconclusive_and_both_are_told() -> None:
+    story = Story()
+    story.findings.append(LOST)
+    story.happens("interrupted", reason="SIGINT")
+
+    judgement = story.judged()
+
+    assert "fail" == judgement.outcome
+    assert {"promise-broken", "interrupted"} == {reason.code for reason in judgement.reasons}
+
+
+def test_duplicates_that_the_pipeline_never_promised_to_avoid_are_no_failure() -> None:
+    story = Story()
+    story.run["pipeline"]["promise"]["duplicates"] = "allowed"
+    story.findings.append(DUPLICATED)
+
+    assert "pass" == story.judged().outcome
+
+
+def test_damage_before_the_first_fault_is_never_blamed_on_the_fault() -> None:
+    story = Story()
+    story.ledger.clear()
+    story.findings.append(LOST)
+
+    judgement = story.judged()
+
+    assert "inconclusive" == judgement.outcome
+    assert "baseline-unmet" in {reason.code for reason in judgement.reasons}
+
+
+def test_an_empty_journal_never_passes() -> None:
+    story = Story()
+    story.journal.clear()
+
+    assert "pass" != story.judged().outcome
+
+
+def test_only_a_pass_exits_with_zero() -> None:
+    assert {"pass": 0, "fail": 1, "inconclusive": 3} == EXIT_CODES
