@@ -102,7 +102,7 @@ def lint(pipeline: str | None, files: tuple[str, ...]) -> int:
     Example:
       k2chaos lint experiments/*.json
     """  # noqa: D301 - \b is click's mark for lines to be left as they are
-    from k2chaos.lint_files import lint_files
+    from k2chaos.lint.files import lint_files
     from k2chaos.sweeping import sweep_abandoned
 
     sweep_abandoned()
@@ -208,7 +208,7 @@ def doctor(pipeline: str | None, *, as_json: bool) -> int:
       k2chaos doctor --json
     """  # noqa: D301
     from k2chaos.doctor import diagnose, exit_code
-    from k2chaos.doctor_table import print_checks, print_json
+    from k2chaos.doctor.table import print_checks, print_json
     from k2chaos.sweeping import sweep_abandoned
 
     sweep_abandoned()

@@ -21,6 +21,7 @@ from chaoslib.types import Activity, Configuration, Experiment, Journal, Secrets
 from k2chaos.clock import SystemClock
 from k2chaos.errors import ExperimentError, K2ChaosError, UsageError
 from k2chaos.evidence.folder import RunFolder
+from k2chaos.evidence.ledger import read_ledger
 from k2chaos.evidence.reading import read_run
 from k2chaos.evidence.state import write_atomically
 from k2chaos.judge.document import verdict_document
@@ -28,7 +29,7 @@ from k2chaos.lint import lint_experiment
 from k2chaos.pipeline_file import PipelineFile, find_pipeline_file, load_pipeline
 from k2chaos.system.gathering import gather_records
 from k2chaos.system.interrupt import Interrupt
-from k2chaos.system.run import Request, begin_run, current_run, has_run, make_current
+from k2chaos.system.run import Request, Run, begin_run, current_run, has_run, make_current
 
 __all__ = [
     "after_activity_control",
@@ -127,7 +128,7 @@ def after_experiment_control(context: Experiment, state: Journal = None, **_argu
         try:
             if run.interrupt.requested.is_set():
                 run.folder.append_event("interrupted", reason=run.interrupt.reason)
-            else:
+            elif _has_something_to_prove(run, state):
                 gather_records(run)
             run.folder.append_event("ended")
             run.folder.write_json("journal.json", state)
@@ -139,11 +140,17 @@ def after_experiment_control(context: Experiment, state: Journal = None, **_argu
             make_current(None)
 
 
+def _has_something_to_prove(run: Run, journal: Mapping[str, Any] | None) -> bool:
+    """A run that stopped at its baseline touched nothing; its records say nothing of a fault."""
+    before = ((journal or {}).get("steady_states") or {}).get("before") or {}
+    return before.get("steady_state_met", True) or bool(read_ledger(run.folder.ledger).entries)
+
+
 def _pipeline_file(experiment: Experiment, configuration: Configuration) -> PipelineFile:
     """The pipeline file in force, after the experiment was held against it."""
     configured = (configuration or {}).get("pipeline")
     found = load_pipeline(find_pipeline_file(None, os.environ, configured))
-    mistakes = lint_experiment(experiment, found.pipeline)
+    mistakes = lint_experiment(experiment, found.pipeline, configuration)
     if mistakes:
         raise ExperimentError(os.environ.get("K2CHAOS_EXPERIMENT") or "", mistakes)
     return found

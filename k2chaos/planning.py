@@ -13,7 +13,7 @@ from typing import Any, Final, TextIO
 from k2chaos.errors import ExperimentError, TargetError, Unsupported
 from k2chaos.experiment_file import ExperimentFile, read_experiment
 from k2chaos.lint import lint_experiment
-from k2chaos.lint_arguments import Scope, import_door
+from k2chaos.lint.arguments import Scope, import_door
 from k2chaos.pipeline import Limits, Pipeline
 from k2chaos.pipeline_file import find_pipeline_file, load_pipeline
 from k2chaos.system.runtime import Runtime, select
@@ -90,16 +90,16 @@ def print_plan(plan: Plan, output: TextIO) -> None:
     ]
     for number, step in enumerate(plan.steps, start=1):
         lines += ["", *_step_lines(number, step)]
-    limits = plan.limits
-    lines += [
-        "",
-        (
-            f"limits: {limits.faults_at_once} faults at once, {limits.longest_fault_seconds:g} s each, "
-            f"{limits.impaired_services_at_once} services at once; never: "
-            f"{', '.join(limits.never) or 'none'}"
-        ),
-    ]
+    lines += ["", _limits_line(plan.limits)]
     output.write("\n".join(lines) + "\n")
+
+
+def _limits_line(limits: Limits) -> str:
+    return (
+        f"limits: {limits.faults_at_once} faults at once, {limits.longest_fault_seconds:g} s each, "
+        f"{limits.impaired_services_at_once} services at once; "
+        f"never: {', '.join(limits.never) or 'none'}"
+    )
 
 
 def _step_lines(number: int, step: Step) -> Iterator[str]:

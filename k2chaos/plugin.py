@@ -113,7 +113,7 @@ def _in_runtime_child() -> bool:
 def _run_in_children(context: click.Context, values: dict[str, Any]) -> int:
     import sys
 
-    from k2chaos.runner import Request, run_experiments
+    from k2chaos.launch.runner import Request, run_experiments
 
     chaos = context.parent if context.parent and isinstance(context.parent.obj, dict) else None
     has_own_log = chaos is not None and any(_was_typed(chaos, name) for name in _LOG_OPTIONS)

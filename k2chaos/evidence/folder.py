@@ -27,6 +27,7 @@ FILES: Final[Mapping[str, str]] = {
     "events.jsonl": "activities, measurements, stage errors, recovery, in the order of time",
     "window.json": "the records the run answers for: last id of each key before and after",
     "records/": "what was seen of each stage (Parquet: key, sequence, event time)",
+    "chaostoolkit.log": "the log, as it scrolled by",
     "journal.json": "Chaos Toolkit's journal, written live",
     "verdict.json": "verdict, reasons, findings, faults, records",
 }

@@ -107,11 +107,8 @@ def _promise_broken(case: Case) -> Iterator[str]:
 def _budget_exceeded(case: Case) -> Iterator[str]:
     for probe in case.unmet_probes("after"):
         if probe.get("status") == "succeeded":
-            activity = probe["activity"]
-            yield (
-                f"after the method, {activity['name']}: {probe.get('output')} "
-                f"is outside {activity.get('tolerance')}"
-            )
+            name = probe["activity"]["name"]
+            yield f"after the method, {name}: {_out_of_tolerance(case, probe, first=False)}"
 
 
 def _stage_unavailable(case: Case) -> Iterator[str]:
@@ -154,7 +151,7 @@ def _baseline_unmet(case: Case) -> Iterator[str]:
         if probe.get("status") == "failed":
             yield f"before the method, {name}: {_failure(probe)}"
         else:
-            yield f"before the method, {name}: {probe.get('output')} is out of tolerance"
+            yield f"before the method, {name}: {_out_of_tolerance(case, probe, first=True)}"
     if not case.fault_was_tried:
         yield from _broken(case)
 
@@ -203,6 +200,8 @@ def _fault_open(case: Case) -> Iterator[str]:
 
 
 def _too_few_records(case: Case) -> Iterator[str]:
+    if not case.fault_was_tried:
+        return
     window = case.evidence.window
     minimum = case.evidence.run.get("pipeline", {}).get("budgets", {}).get("minimum_records", 1)
     if window is None:
@@ -251,6 +250,16 @@ def _declared_faults(case: Case) -> list[Mapping[str, Any]]:
         for provider in providers
         if provider.get("module") == _FAULT_ACTIONS and provider.get("func") not in _NO_FAULTS
     ]
+
+
+def _out_of_tolerance(case: Case, probe: Mapping[str, Any], *, first: bool) -> str:
+    """What the probe returned, what was asked for, and what it saw where it left word of it."""
+    activity = probe["activity"]
+    func = (activity.get("provider") or {}).get("func")
+    measured = [one for one in case.evidence.events_named("measured") if one.get("probe") == func]
+    troubles = measured[0 if first else -1].get("troubles") if measured else None
+    seen = f" ({', '.join(troubles)})" if troubles else ""
+    return f"{probe.get('output')} is outside {activity.get('tolerance')}{seen}"
 
 
 def _failure(run: Mapping[str, Any]) -> str:

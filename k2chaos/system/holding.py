@@ -41,8 +41,10 @@ def hold_for(
     records: list[Hold] = []
     try:
         with contextlib.ExitStack() as stack:
-            for fault in faults:
-                records.append(stack.enter_context(held(fault, duration_seconds, holding)))
+            # One by one: those that were held before another failed must be on record too.
+            records.extend(
+                stack.enter_context(held(fault, duration_seconds, holding)) for fault in faults
+            )
             run.clock.wait(duration_seconds, run.interrupt.requested)
     finally:
         entries = [_entry(role, duration_seconds, record) for record in records]

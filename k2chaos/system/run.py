@@ -26,9 +26,10 @@ from k2chaos.evidence.ledger import FaultLedger, LedgerEntry, read_ledger
 from k2chaos.evidence.state import Holder, PipelineLock, state_directory
 from k2chaos.pipeline import Pipeline
 from k2chaos.pipeline_file import PipelineFile
-from k2chaos.system.engine import DockerRuntime, connect
+from k2chaos.system.engine import connect
 from k2chaos.system.faults.healing import sweep
 from k2chaos.system.interrupt import Interrupt
+from k2chaos.system.runtime import Runtime
 from k2chaos.system.stages import Stages, open_stages, take_baseline
 
 _DISTRIBUTIONS = ("chaostoolkit-k2chaos", "chaostoolkit", "chaostoolkit-lib")
@@ -44,7 +45,7 @@ class Run:
     """
 
     pipeline_file: PipelineFile
-    runtime: DockerRuntime
+    runtime: Runtime
     stages: Stages
     folder: RunFolder
     ledger: FaultLedger
@@ -171,7 +172,7 @@ def begin_run(
             baseline,
             stack.pop_all(),
         )
-    folder.write_json("run.json", _facts(run, request, started))
+    folder.write_json("run.json", {**_facts(run, request), "versions": _versions(runtime.version())})
     return run
 
 
@@ -207,7 +208,12 @@ def _heal_leftovers(directory: Path, pipeline: Pipeline, clock: Clock) -> None:
         raise RunError(message)
 
 
-def _facts(run: Run, request: Request, started: datetime) -> dict[str, Any]:
+def _versions(engine: str) -> dict[str, str]:
+    packages = {name: version(name) for name in _DISTRIBUTIONS}
+    return {**packages, "python": platform.python_version(), "engine": engine}
+
+
+def _facts(run: Run, request: Request) -> dict[str, Any]:
     pipeline = TypeAdapter(Pipeline).dump_python(run.pipeline, mode="json")
     kept = ("name", "environment", "services", "promise", "budgets", "limits")
     states = {
@@ -221,16 +227,11 @@ def _facts(run: Run, request: Request, started: datetime) -> dict[str, Any]:
         "experiment": request.name,
         "claim": request.claim,
         "dry": request.dry,
-        "started": started.isoformat(),
+        "started": run.baseline.started.isoformat(),
         "definition": request.experiment,
         "pipeline": {**{key: pipeline[key] for key in kept}, "stages": run.pipeline.stages},
         "pipeline_file": run.pipeline_file.text,
         "baseline": run.baseline.to_json(),
         "images": {name: state.image for name, state in states.items()},
-        "versions": {
-            **{name: version(name) for name in _DISTRIBUTIONS},
-            "python": platform.python_version(),
-            "engine": run.runtime.version(),
-        },
         "host": {"name": platform.node(), "kernel": platform.release(), "cpus": os.cpu_count()},
     }

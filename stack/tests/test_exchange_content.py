@@ -4,6 +4,7 @@ from decimal import Decimal
 from hashlib import blake2b
 
 import pytest
+
 from exchange.content import base_price, content_of, decimal_text, quote_quantity
 
 

@@ -5,11 +5,12 @@ import logging
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from exchange.market import STALL_SECONDS, TICK_SECONDS, Market, Pacer
 from exchange.segment import Row
 from exchange.tape import Tape
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 def run(pacer: Pacer, start: float, seconds: float, late: float = 0.0) -> int:
@@ -30,9 +31,7 @@ def test_waking_late_does_not_lower_the_rate(rate: float, late: float) -> None:
 
 
 def test_the_grid_does_not_drift_over_an_hour() -> None:
-    assert run(Pacer(100.0, 5_000.0), 5_000.0, 3_600.0, late=0.003) == pytest.approx(
-        360_000, abs=4
-    )
+    assert run(Pacer(100.0, 5_000.0), 5_000.0, 3_600.0, late=0.003) == pytest.approx(360_000, abs=4)
 
 
 def test_a_stall_is_reported_and_its_trades_never_happen() -> None:

@@ -9,12 +9,13 @@ from bisect import bisect_right
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from exchange import segment
 from exchange.history import BeyondRetentionError, History, Mark
 from exchange.segment import Row
 from exchange.tape import SeedChangedError, Tape
-from hypothesis import given
-from hypothesis import strategies as st
 
 SERVICES = Path(__file__).parents[1] / "services"
 SYMBOLS = ("AAAUSDT", "BBBUSDT")

@@ -3,11 +3,12 @@
 from dataclasses import dataclass, field
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from consumer_crypto.batch import Batch, Buffer, Record
 from consumer_crypto.errors import RewindError
 from consumer_crypto.offsets import PROPERTY, Carried, ancestors, holds_batch, newest_carried
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 def record(partition: int, offset: int) -> Record:

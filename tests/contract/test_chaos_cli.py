@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 STAND_IN = Path(__file__).parent / "stand_in"
-PIPELINE = Path(__file__).parents[2] / "pipelines" / "lab.yaml"
+ROOT = Path(__file__).parents[2]
+PIPELINE = ROOT / "pipelines" / "lab.yaml"
 CHAOS = [sys.executable, "-m", "chaostoolkit", "--no-version-check"]
+QUIET = ("--no-version-check", "--no-log-file")
 SECRETS = {"LAB_S3_KEY": "key", "LAB_S3_SECRET": "s3cr3t-value", "K2_API_KEY": "api"}
 CONTROL = {"name": "k2chaos", "provider": {"type": "python", "module": "k2chaos.controls"}}
 
@@ -27,7 +29,7 @@ class Desk:
         self.environment = {
             **os.environ,
             **SECRETS,
-            "PYTHONPATH": str(STAND_IN),
+            "PYTHONPATH": f"{STAND_IN}{os.pathsep}{ROOT}",
             "K2CHAOS_PIPELINE": str(PIPELINE),
             "XDG_STATE_HOME": str(folder / "state"),
             "HOME": str(folder),
@@ -330,6 +332,48 @@ def test_a_child_whose_parent_is_killed_is_interrupted_and_writes_its_journal(de
     until(journal.exists)
     assert json.loads(journal.read_text())["status"] == "interrupted"
     process.communicate()
+
+
+def test_a_run_whose_shell_ignores_interrupts_can_be_interrupted(desk: Desk) -> None:
+    """A script's background job starts with SIGINT ignored; chaos must be stoppable anyway."""
+    source = desk.ours("background", nap(30), verdict="pass")
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process = desk.start("run", source)
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    until(lambda: desk.began("background"))
+
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+
+    assert process.returncode == 3, errors
+
+
+def test_a_child_born_with_interrupts_ignored_still_ends_with_its_parent(desk: Desk) -> None:
+    source = desk.ours("ignorant", nap(30), verdict="pass")
+    reading, writing = os.pipe()
+    report = str(desk.folder / "report.json")
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "k2chaos.launch.child", *QUIET, "run", source],
+            cwd=desk.folder,
+            env={**desk.environment, "K2CHAOS_REPORT": report, "K2CHAOS_PARENT_FD": str(reading)},
+            pass_fds=(reading,),
+            start_new_session=True,
+            stderr=subprocess.DEVNULL,
+        )
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    os.close(reading)
+    until(lambda: desk.began("ignorant"))
+
+    os.close(writing)
+    child.wait(timeout=20)
+
+    journal = json.loads((desk.run_folder("ignorant") / "journal.json").read_text())
+    assert journal["status"] == "interrupted"
 
 
 def test_upstreams_other_commands_still_work(desk: Desk) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from k2chaos.doctor import Check, diagnose, exit_code
-from k2chaos.doctor_table import print_checks, print_json
+from k2chaos.doctor.table import print_checks, print_json
 from k2chaos.errors import EngineUnreachable
 from tests.fakes.runtime import FakeRuntime
 

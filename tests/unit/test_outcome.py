@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from k2chaos.outcome import (
+from k2chaos.launch.outcome import (
     EXIT_CODES,
     Ending,
     Outcome,

@@ -1,7 +1,6 @@
 """Getting a container engine: use the one that answers, else install and start one where we may."""
 
 import contextlib
-import os
 import subprocess
 import time
 from pathlib import Path
@@ -20,7 +19,11 @@ from k2chaos.system.lab.progress import Task, tasks
 _START_SECONDS: Final = 90.0
 _SETTLE_SECONDS: Final = 3.0
 _TAIL_LINES: Final = 15
-_PID_FILES: Final = (Path("/run/docker.pid"), Path("/var/run/docker.pid"))
+_DEAD: Final = frozenset("ZX")
+_PID_FILES: Final = {
+    Path("/var/run/docker.pid"): "dockerd",
+    Path("/var/run/docker/containerd/containerd.pid"): "containerd",
+}
 
 
 def ready_engine(console: Console) -> LabEngine:
@@ -63,6 +66,7 @@ def _start_by_hand(address: str, task: Task) -> None:
     log = folder / "dockerd.log"
     _drop_stale_pid_files()
     with log.open("ab") as out:
+        before = out.tell()
         daemon = subprocess.Popen(
             ["dockerd"], cwd="/", stdin=subprocess.DEVNULL, stdout=out, stderr=out,
             start_new_session=True,
@@ -72,7 +76,7 @@ def _start_by_hand(address: str, task: Task) -> None:
     while not _answers(address, 0.5):
         if daemon.poll() is not None or time.monotonic() > deadline:
             ended = f"ended with {daemon.returncode}" if daemon.poll() is not None else "is silent"
-            lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+            lines = log.read_bytes()[before:].decode("utf-8", "replace").splitlines()
             message = f"dockerd {ended}; the end of its log ({log}):"
             raise LabError("\n".join([message, *lines[-_TAIL_LINES:]]))
 
@@ -94,18 +98,19 @@ def _drop_stale_pid_files() -> None:
     """
     Remove what a killed daemon left: another process may have its number by now.
 
-    dockerd refuses to start while the number in its file belongs to any living process.
+    dockerd does not start, or waits for a containerd that is not there, while any process, were
+    it dead and not yet collected, has the number in such a file.
     """
-    for path in _PID_FILES:
+    for path, program in _PID_FILES.items():
         with contextlib.suppress(OSError, ValueError):
-            pid = int(path.read_text(encoding="utf-8"))
-            if _program(pid) != "dockerd":
+            if not _lives(int(path.read_text(encoding="utf-8")), program):
                 path.unlink()
 
 
-def _program(pid: int) -> str:
-    if pid == os.getpid():
-        return ""
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip()
-    return ""
+def _lives(pid: int, program: str) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    name, _, rest = stat.partition("(")[2].rpartition(")")
+    return name == program and rest.split()[0] not in _DEAD

@@ -16,7 +16,7 @@ from k2chaos.system.lab.base_image import ensure_base
 from k2chaos.system.lab.clone import Stack
 from k2chaos.system.lab.docker_api import LabEngine
 from k2chaos.system.lab.jars import jar_cache
-from k2chaos.system.lab.progress import Tasks, tasks
+from k2chaos.system.lab.progress import Task, Tasks, tasks
 from k2chaos.system.lab.recipes import (
     PREFIX,
     Recipe,
@@ -114,7 +114,12 @@ class _Build:
             self._jars[recipe.name] = fetcher.submit(
                 cache.fetch, recipe.jars, task.expect, self._unless_stopped(task.advance)
             )
-        fetcher.submit(self._jars[wanting[-1].name].add_done_callback, lambda _: task.done())
+        fetcher.submit(self._fetched, task)
+
+    def _fetched(self, task: Task) -> None:
+        # The fetcher has one worker and takes turns: all sets have ended by now.
+        if all(future.exception() is None for future in self._jars.values()):
+            task.done()
 
     def _one(self, name: str) -> None:
         recipe = self._recipes[name]

@@ -1,5 +1,6 @@
 """Ports the lab publishes: free, ours already, or held by somebody who is named."""
 
+import contextlib
 import errno
 import socket
 from collections.abc import Callable, Iterable, Mapping
@@ -92,15 +93,23 @@ def process_on(port: int, proc: Path = Path("/proc")) -> str:
     inodes = {
         inode for table in ("tcp", "tcp6") for inode in _listeners(proc / "net" / table, port)
     }
+    wanted = {f"socket:[{inode}]" for inode in inodes}
     for folder in proc.glob("[0-9]*"):
-        try:
-            links = {str(link.readlink()) for link in (folder / "fd").iterdir()}
-            name = (folder / "comm").read_text(encoding="utf-8").strip()
-        except OSError:
-            continue
-        if links.intersection(f"socket:[{inode}]" for inode in inodes):
-            return f"process {folder.name} ({name})"
+        if wanted & _open_files(folder):
+            with contextlib.suppress(OSError):
+                name = (folder / "comm").read_text(encoding="utf-8").strip()
+                return f"process {folder.name} ({name})"
     return ""
+
+
+def _open_files(process: Path) -> set[str]:
+    found = set()
+    with contextlib.suppress(OSError):
+        for link in (process / "fd").iterdir():
+            # Files are closed while we look; one that is gone was not a listener.
+            with contextlib.suppress(OSError):
+                found.add(str(link.readlink()))
+    return found
 
 
 def _listeners(table: Path, port: int) -> Iterable[str]:

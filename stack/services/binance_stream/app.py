@@ -45,6 +45,7 @@ class Source:
         self._feed = Feed(session, settings.stream_url, settings.rest_url)
         self._registry = Registry(session, settings.registries)
         self._codec: Codec | None = None
+        self._last_failure = ""
 
     async def run(self) -> None:
         """Live, and live again after a failed delivery, until cancelled."""
@@ -55,21 +56,26 @@ class Source:
                 await self._live()
             except DeliveryFailedError as error:
                 self._health.counts.delivery_errors += 1
-                self._health.note_step(f"Kafka refused a record: {error}")
+                self._last_failure = f" (a record was refused before: {error})"
+                self._step("beginning anew")
                 log.error("beginning anew from what the topic has: %s", error)
             except (TailUnreadableError, RegistryError) as error:
-                self._health.note_step(f"reading the topic's tail: {error}")
+                self._step(f"reading the topic's tail: {error}")
                 log.warning("the topic's tail: %s", error)
             if sum(self._health.acknowledged.values()) > acknowledged:
                 backoff.reset()
             await asyncio.sleep(backoff.next_delay())
 
+    def _step(self, step: str) -> None:
+        self._health.note_step(step + self._last_failure)
+
     async def _live(self) -> None:
         settings = self._settings
         codec = await self._learned_codec()
-        self._health.note_step("reading the topic's tail")
+        self._step("reading the topic's tail")
         last = await self._last_ids(codec)
         log.info("the topic has %d of %d symbols: %s", len(last), len(settings.symbols), last)
+        self._step("fetching what was missed from the exchange")
         writer = TopicWriter(settings.bootstrap, settings.topic, self._health.note_acknowledged)
         self._health.queued = lambda: writer.queued
         sequence = Sequence(settings.symbols, last)
@@ -85,7 +91,7 @@ class Source:
 
     async def _learned_codec(self) -> Codec:
         if self._codec is None:
-            self._health.note_step("asking a schema registry")
+            self._step("asking a schema registry")
             settings = self._settings
             schema_id = await self._registry.register(
                 settings.subject, SCHEMA_TEXT, self._health.note_step

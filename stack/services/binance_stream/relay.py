@@ -18,12 +18,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable
+from typing import Protocol
 
 from binance_stream.codec import Codec, UnusableTradeError
-from binance_stream.feed import PAGE, Feed, FeedError, SymbolRefusedError
+from binance_stream.feed import PAGE, FeedError, SymbolRefusedError
 from binance_stream.health import Health
 from binance_stream.sequence import Judgement, Sequence
-from binance_stream.topic import TopicWriter
 from binance_stream.trade import MalformedTradeError, Trade, from_frame, from_history
 
 log = logging.getLogger(__name__)
@@ -35,14 +35,35 @@ _SILENT_SECONDS = 3.0
 _LATE_MS = 1_000
 
 
+class History(Protocol):
+    """The exchange's memory; `Feed` is one."""
+
+    async def history(self, symbol: str, from_id: int, limit: int) -> list[object]:
+        """Return up to *limit* trades of *symbol*, ascending from *from_id*."""
+
+
+class Writer(Protocol):
+    """Where records go, in order; `TopicWriter` is one."""
+
+    @property
+    def full(self) -> bool:
+        """Whether `room` would wait."""
+
+    async def room(self) -> None:
+        """Wait until there is room."""
+
+    def write(self, symbol: str, value: bytes, event_ms: int) -> None:
+        """Take one record; never waits."""
+
+
 class Relay:
     """Passes on every trade of its symbols, once, in order."""
 
     def __init__(
-        self, feed: Feed, sequence: Sequence, codec: Codec, writer: TopicWriter, health: Health
+        self, history: History, sequence: Sequence, codec: Codec, writer: Writer, health: Health
     ) -> None:
         """Go on where *sequence* stands."""
-        self._feed = feed
+        self._history = history
         self._sequence = sequence
         self._codec = codec
         self._writer = writer
@@ -148,7 +169,7 @@ class Relay:
         before = self._health.counts.gap_records
         while (last := self._last(symbol)) != until:
             limit = PAGE if until is None else min(PAGE, until - last)
-            page = await self._feed.history(symbol, last + 1, limit)
+            page = await self._history.history(symbol, last + 1, limit)
             complete = await self._take_page(symbol, page, oldest, believe_holes=second_look)
             if not complete:
                 second_look = True

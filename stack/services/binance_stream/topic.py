@@ -112,7 +112,7 @@ class TopicWriter:
             DeliveryFailedError: This writer has ended.
         """
         while True:
-            self._producer.poll(0)
+            self._poll(0.0)
             self.check()
             await asyncio.sleep(_POLL_SECONDS)
 
@@ -125,7 +125,7 @@ class TopicWriter:
         """Wait up to *seconds* for the queue to empty; return how many records are left."""
         deadline = time.monotonic() + seconds
         while self._failure is None and self.queued and time.monotonic() < deadline:
-            self._producer.poll(0)
+            self._poll(0.0)
             await asyncio.sleep(_POLL_SECONDS)
         return self.queued
 
@@ -133,7 +133,21 @@ class TopicWriter:
         """Drop whatever is still queued or on its way; blocks for a moment."""
         self._failure = self._failure or "abandoned"
         self._producer.purge(in_queue=True, in_flight=True, blocking=True)
-        self._producer.flush(_DESTROY_SECONDS)
+        deadline = time.monotonic() + _DESTROY_SECONDS
+        while self.queued and time.monotonic() < deadline:
+            self._poll(0.1)
+
+    def _poll(self, seconds: float) -> None:
+        """Hear acknowledgements and errors; a failure is remembered, never raised.
+
+        The client raises fatal errors out of whatever call it serves callbacks in, and calls
+        the remaining callbacks with that exception pending, which becomes a SystemError.
+        """
+        try:
+            self._producer.poll(seconds)
+        except (KafkaException, SystemError) as error:
+            self._failure = self._failure or str(error)
+            log.error("kafka: %s", error)
 
     def _on_delivery(
         self, symbol: str, event_ms: int, error: KafkaError | None, _: Message

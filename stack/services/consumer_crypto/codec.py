@@ -25,7 +25,7 @@ import httpx
 from consumer_crypto import trade
 
 _HEADER_BYTES: Final = 5
-_SECONDS_FOR_SILENT_REGISTRIES: Final = 30.0
+_SECONDS_FOR_SILENT_REGISTRIES: Final = 10.0
 _SECONDS_TO_REMEMBER_UNKNOWN: Final = 60.0
 
 Schema = dict[str, Any]

@@ -56,11 +56,12 @@ class Pacer:
         """Return when to ask again: at the tick that follows the next due trade."""
         wake = now + _LONGEST_SLEEP_SECONDS
         if self.rate > 0:
-            due = (self._emitted + 1) / self.rate
-            ticks = math.ceil(due / TICK_SECONDS - 1e-6)
-            wake = min(wake, self._origin + ticks * TICK_SECONDS)
-        self._expected = max(wake, now)
-        return self._expected
+            due = math.ceil((self._emitted + 1) / self.rate / TICK_SECONDS - 1e-6)
+            # Rounding must not name the tick that has just been served.
+            next_tick = math.floor((now - self._origin) / TICK_SECONDS + 1e-6) + 1
+            wake = min(wake, self._origin + max(due, next_tick) * TICK_SECONDS)
+        self._expected = wake
+        return wake
 
 
 class Market:

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from k2chaos.outcome import Outcome, Word
+from k2chaos.launch.outcome import Outcome, Word
 
 _STYLES: Final[dict[Word, str]] = {
     "pass": "bold green",
@@ -17,7 +17,8 @@ _STYLES: Final[dict[Word, str]] = {
     "crashed": "bold white on red",
 }
 _PLAIN_WIDTH: Final = 200
-_CLAIM_LENGTH: Final = 60
+_CLAIM_LENGTH: Final = 120
+_REASONS_SHOWN: Final = 5
 
 
 def print_summary(outcomes: Sequence[Outcome], output: TextIO) -> None:
@@ -48,12 +49,11 @@ def _print_details(outcome: Outcome, console: Console) -> None:
     console.print(
         f"[bold]{escape(outcome.name)}[/]: {escape(_short(outcome.claim))}", soft_wrap=True
     )
-    if outcome.word != "pass":
-        for reason in outcome.reasons[:1]:
-            text = f"{outcome.word} because {reason.code}: {reason.text}"
-            console.print(f"  {escape(text)}", soft_wrap=True)
-        if len(outcome.reasons) > 1:
-            console.print(f"  and for {len(outcome.reasons) - 1} more reasons, in verdict.json")
+    for reason in outcome.reasons[:_REASONS_SHOWN]:
+        console.print(f"  {escape(f'{reason.code}: {reason.text}')}", soft_wrap=True)
+    if len(outcome.reasons) > _REASONS_SHOWN:
+        more = len(outcome.reasons) - _REASONS_SHOWN
+        console.print(f"  and for {more} more reasons, in verdict.json")
     if outcome.folder:
         console.print(f"  {escape(outcome.folder)}", soft_wrap=True)
 

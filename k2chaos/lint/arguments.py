@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any, Final
 
 from k2chaos.experiment_file import CONTROL_MODULE, OUR_MODULES
-from k2chaos.lint_shape import is_number
+from k2chaos.lint.shape import is_number
 from k2chaos.pipeline import ROLES, STAGES, Pipeline
 
 Doors = Callable[[str], ModuleType | None]

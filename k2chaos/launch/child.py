@@ -1,5 +1,5 @@
 """
-One experiment in a process of its own: ``python -m k2chaos.child <arguments for chaos>``.
+One experiment in a process of its own: ``python -m k2chaos.launch.child <arguments for chaos>``.
 
 Lives in its own session, so that a Ctrl-C at the terminal reaches it once, through its parent. It
 holds the reading end of a pipe whose other end dies with the parent: at end-of-file it interrupts

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from k2chaos.experiment_file import CONTROL_MODULE, declares_control, uses_k2chaos
-from k2chaos.lint_activity import lint_activity, lint_controls
-from k2chaos.lint_arguments import Doors, Scope, import_door
-from k2chaos.lint_shape import is_number, mappings, required_texts, unknown_keys
+from k2chaos.lint.activity import lint_activity, lint_controls
+from k2chaos.lint.arguments import Doors, Scope, import_door
+from k2chaos.lint.shape import is_number, mappings, required_texts, unknown_keys
 from k2chaos.pipeline import Pipeline
 
 _TOP: Final = (

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from k2chaos.lint_arguments import Scope, lint_call
-from k2chaos.lint_shape import is_number, mappings, required_texts, unknown_keys
+from k2chaos.lint.arguments import Scope, lint_call
+from k2chaos.lint.shape import is_number, mappings, required_texts, unknown_keys
 
 _ACTIVITY: Final = (
     "type", "name", "description", "provider", "background", "pauses", "controls", "tolerance",

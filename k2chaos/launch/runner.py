@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from k2chaos.child import EXPERIMENT, PARENT_FD, REPORT
+from k2chaos.launch.child import EXPERIMENT, PARENT_FD, REPORT
 from k2chaos.clock import Clock, SystemClock
 from k2chaos.errors import ExperimentError, UsageError
 from k2chaos.experiment_file import ExperimentFile, is_url, read_experiment, uses_k2chaos
 from k2chaos.lint import lint_experiment
-from k2chaos.outcome import Ending, Outcome, dry, exit_code, not_run, of_upstream, read_outcome
-from k2chaos.relay import Relay
+from k2chaos.launch.outcome import Ending, Outcome, dry, exit_code, not_run, of_upstream, read_outcome
+from k2chaos.launch.relay import Relay
 from k2chaos.sweeping import sweep_abandoned
 
 LOG: Final = "chaostoolkit.log"
@@ -78,7 +78,7 @@ def run_experiments(
     Raises:
         UsageError: Something typed or written is wrong; nothing was run.
     """
-    from k2chaos.summary import print_summary
+    from k2chaos.launch.summary import print_summary
 
     jobs = prepare(request)
     outcomes = _run_all(jobs, request, clock or SystemClock())
@@ -211,7 +211,7 @@ def _child(
     started = clock.monotonic()
     try:
         child = subprocess.Popen(
-            [sys.executable, "-m", "k2chaos.child", *arguments],
+            [sys.executable, "-m", "k2chaos.launch.child", *arguments],
             env=environment,
             pass_fds=(reading,),
             stdin=subprocess.DEVNULL,

@@ -1,0 +1,1 @@
+"""Running experiment files: one child process each, one summary over them."""

@@ -1,0 +1,314 @@
+"""Order, gaps and everything malformed: whatever happens, each trade once and in order."""
+
+import asyncio
+import time
+from collections import defaultdict
+from typing import Any
+
+import orjson
+import pytest
+from binance_stream import relay as relay_module
+from binance_stream.codec import Codec
+from binance_stream.feed import FeedError, SymbolRefusedError
+from binance_stream.health import Health
+from binance_stream.relay import Relay
+from binance_stream.sequence import Judgement, Sequence
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+SYMBOLS = ("AAAUSDT", "BBBUSDT")
+
+
+class FakeExchange:
+    """A history that ends at *newest*, begins at *oldest*, and may lack or garble some ids."""
+
+    def __init__(self, newest: int = 0, oldest: int = 1) -> None:
+        self.newest = newest
+        self.oldest = oldest
+        self.missing: set[int] = set()
+        self.missing_once: set[int] = set()
+        self.garbled: dict[int, dict[str, object]] = {}
+        self.asked: list[tuple[str, int, int]] = []
+        self.error: Exception | None = None
+        self.time_ms = 1_700_000_000_000
+
+    async def history(self, symbol: str, from_id: int, limit: int) -> list[object]:
+        await asyncio.sleep(0)
+        self.asked.append((symbol, from_id, limit))
+        if self.error is not None:
+            raise self.error
+        gone, self.missing_once = self.missing | self.missing_once, set()
+        start = max(from_id, self.oldest)
+        return [
+            self.item(trade_id)
+            for trade_id in range(start, min(start + limit, self.newest + 1))
+            if trade_id not in gone
+        ]
+
+    def item(self, trade_id: int) -> object:
+        sound: dict[str, object] = {
+            "id": trade_id,
+            "price": "1.5",
+            "qty": "2",
+            "time": self.time_ms,
+            "isBuyerMaker": False,
+        }
+        return sound | self.garbled.get(trade_id, {})
+
+
+class FakeTopic:
+    """Remembers what was written; waits for room when told to be full."""
+
+    def __init__(self) -> None:
+        self.ids: dict[str, list[int]] = defaultdict(list)
+        self.full = False
+        self.waited = 0
+        self._codec = Codec(1, SYMBOLS)
+
+    async def room(self) -> None:
+        self.waited += 1
+        await asyncio.sleep(0)
+        self.full = False
+
+    def write(self, symbol: str, value: bytes, event_ms: int) -> None:
+        assert event_ms
+        trade_id = self._codec.trade_id(value)
+        assert trade_id is not None
+        self.ids[symbol].append(trade_id)
+
+
+class Bench:
+    """A relay between fakes."""
+
+    def __init__(self, last: dict[str, int] | None = None, **exchange: int) -> None:
+        self.exchange = FakeExchange(**exchange)
+        self.topic = FakeTopic()
+        self.health = Health()
+        self.sequence = Sequence(SYMBOLS, last or {})
+        self.relay = Relay(self.exchange, self.sequence, Codec(1, SYMBOLS), self.topic, self.health)
+
+    async def hear(self, *ids: int, symbol: str = "AAAUSDT", **changes: object) -> None:
+        for trade_id in ids:
+            self.exchange.newest = max(self.exchange.newest, trade_id)
+            await self.relay.take(frame(trade_id, symbol, **changes))
+
+
+def frame(trade_id: int, symbol: str = "AAAUSDT", **changes: object) -> bytes:
+    data: dict[str, object] = {
+        "e": "trade",
+        "s": symbol,
+        "t": trade_id,
+        "p": "1.5",
+        "q": "2",
+        "T": 1_700_000_000_000,
+        "m": False,
+    }
+    return orjson.dumps({"stream": "x", "data": data | changes})
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay_module, "_SECOND_LOOK_SECONDS", 0.0)
+
+
+async def test_a_new_topic_begins_with_the_first_live_trade() -> None:
+    bench = Bench()
+    await bench.relay.catch_up(SYMBOLS)
+    await bench.hear(500, 501)
+    assert bench.topic.ids == {"AAAUSDT": [500, 501]}
+    assert bench.exchange.asked == []
+
+
+async def test_a_gap_is_filled_before_the_live_trade_goes_on() -> None:
+    bench = Bench(last={"AAAUSDT": 10})
+    await bench.hear(2_513)
+    assert bench.topic.ids["AAAUSDT"] == list(range(11, 2_514))
+    assert [limit for _, _, limit in bench.exchange.asked] == [1_000, 1_000, 502]
+    assert (bench.health.counts.gaps_filled, bench.health.counts.gap_records) == (1, 2_502)
+
+
+async def test_repeats_and_ids_that_go_back_are_dropped_and_counted() -> None:
+    bench = Bench(last={"AAAUSDT": 10})
+    await bench.hear(11, 11, 3, 12)
+    assert bench.topic.ids["AAAUSDT"] == [11, 12]
+    assert bench.health.counts.duplicates == 2
+
+
+async def test_catching_up_reads_the_history_to_its_end() -> None:
+    bench = Bench(last={"AAAUSDT": 10, "BBBUSDT": 2_010}, newest=2_010)
+    assert await bench.relay.catch_up(SYMBOLS) == 1_700_000_000_000
+    assert bench.topic.ids == {"AAAUSDT": list(range(11, 2_011))}
+    assert await bench.relay.catch_up(SYMBOLS) is None
+
+
+async def test_trades_beyond_the_retention_are_counted_as_lost_and_the_rest_goes_on() -> None:
+    bench = Bench(last={"AAAUSDT": 10}, oldest=101)
+    await bench.hear(150)
+    assert bench.topic.ids["AAAUSDT"] == list(range(101, 151))
+    assert bench.health.counts.gap_lost == 90
+
+
+async def test_a_whole_gap_beyond_the_retention_is_lost_up_to_the_live_trade() -> None:
+    bench = Bench(last={"AAAUSDT": 10}, oldest=150)
+    await bench.hear(150, 151)
+    assert bench.topic.ids["AAAUSDT"] == [150, 151]
+    assert bench.health.counts.gap_lost == 139
+
+
+async def test_a_hole_in_the_history_is_looked_at_twice() -> None:
+    bench = Bench(last={"AAAUSDT": 10})
+    bench.exchange.missing_once = {12, 13}
+    await bench.hear(20)
+    assert bench.topic.ids["AAAUSDT"] == list(range(11, 21))
+    bench.exchange.missing = {23}
+    await bench.hear(25)
+    assert bench.topic.ids["AAAUSDT"] == [*range(11, 23), 24, 25]
+    assert bench.health.counts.gap_lost == 1
+
+
+async def test_an_id_the_history_does_not_know_yet_is_not_believed() -> None:
+    """Believing it would make a repeat of every true trade that follows."""
+    bench = Bench(last={"AAAUSDT": 10}, newest=12)
+    await bench.relay.take(frame(10**15))
+    assert bench.topic.ids["AAAUSDT"] == [11, 12]
+    await bench.hear(13)
+    assert bench.topic.ids["AAAUSDT"] == [11, 12, 13]
+    assert (bench.health.counts.ahead, bench.health.counts.gap_lost) == (1, 0)
+
+
+async def test_a_malformed_message_costs_no_record() -> None:
+    bench = Bench(last={"AAAUSDT": 10}, newest=11)
+    await bench.relay.take(frame(11)[:-9])
+    await bench.relay.take(frame(11, p="abc"))
+    await bench.relay.take(b"\x00")
+    await bench.hear(12)
+    assert bench.topic.ids["AAAUSDT"] == [11, 12]
+    assert bench.health.counts.malformed == 3
+
+
+async def test_symbols_nobody_asked_for_are_dropped_and_counted() -> None:
+    bench = Bench()
+    await bench.hear(1, symbol="ZZZUSDT")
+    assert bench.topic.ids == {}
+    assert bench.health.counts.unknown_symbols == 1
+
+
+async def test_nine_decimals_are_rounded_and_counted_not_lost() -> None:
+    bench = Bench(last={"AAAUSDT": 10})
+    await bench.hear(11, p="1.123456789")
+    assert bench.topic.ids["AAAUSDT"] == [11]
+    assert bench.health.counts.rounded == 1
+
+
+async def test_a_number_no_record_can_hold_is_passed_over_only_if_the_history_has_it_too() -> None:
+    bench = Bench(last={"AAAUSDT": 10})
+    bench.exchange.garbled[13] = {"price": "99999999999"}
+    await bench.hear(11, p="99999999999")
+    await bench.hear(12)
+    assert bench.topic.ids["AAAUSDT"] == [11, 12]
+    await bench.hear(13, p="99999999999")
+    await bench.hear(14)
+    assert bench.topic.ids["AAAUSDT"] == [11, 12, 14]
+    assert bench.health.counts.rejected == 1
+
+
+async def test_a_garbled_entry_of_the_history_does_not_stop_the_flow() -> None:
+    bench = Bench(last={"AAAUSDT": 10})
+    bench.exchange.garbled[12] = {"time": None}
+    await bench.hear(13)
+    await bench.hear(14)
+    await bench.hear(15)
+    assert bench.topic.ids["AAAUSDT"] == [11, 13, 14, 15]
+    assert bench.health.counts.gap_lost == 1
+
+
+async def test_a_full_queue_pauses_reading() -> None:
+    bench = Bench(last={"AAAUSDT": 10})
+    bench.topic.full = True
+    await bench.hear(11, 12)
+    assert (bench.topic.waited, bench.topic.ids["AAAUSDT"]) == (1, [11, 12])
+
+
+async def test_a_refused_symbol_does_not_stop_the_others_from_catching_up() -> None:
+    bench = Bench(last={"AAAUSDT": 10, "BBBUSDT": 10}, newest=12)
+    bench.exchange.error = SymbolRefusedError("AAAUSDT", b"{}")
+    await bench.relay.catch_up(["AAAUSDT"])
+    with pytest.raises(FeedError, match="cannot be filled"):
+        await bench.relay.take(frame(20))
+    bench.exchange.error = None
+    await bench.relay.catch_up(["BBBUSDT"])
+    assert bench.topic.ids == {"BBBUSDT": [11, 12]}
+
+
+async def test_a_stream_that_withholds_trades_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay_module, "_WATCH_SECONDS", 0.01)
+    monkeypatch.setattr(relay_module, "_SILENT_SECONDS", 0.02)
+    bench = Bench(last={"AAAUSDT": 10, "BBBUSDT": 11}, newest=10)
+    watching = asyncio.create_task(bench.relay.watch(SYMBOLS))
+    await asyncio.sleep(0.1)
+    assert not watching.done(), "a quiet exchange is no reason to reconnect"
+    bench.exchange.time_ms = int(time.time() * 1000)
+    bench.exchange.newest = 11
+    await asyncio.sleep(0.1)
+    assert not watching.done(), "a trade this young may still be on its way"
+    bench.exchange.time_ms -= 5_000
+    bench.exchange.newest = 12
+    with pytest.raises(FeedError, match="silent"):
+        await asyncio.wait_for(watching, 2)
+    assert bench.topic.ids["AAAUSDT"] == [11, 12]
+
+
+def test_the_table_of_judgements() -> None:
+    sequence = Sequence(SYMBOLS, {"AAAUSDT": 10})
+    expected = {10: Judgement.DUPLICATE, 11: Judgement.NEXT, 12: Judgement.GAP}
+    assert {each: sequence.judge("AAAUSDT", each) for each in expected} == expected
+    assert sequence.judge("BBBUSDT", 77) is Judgement.NEXT
+    assert sequence.judge("ZZZUSDT", 1) is Judgement.UNKNOWN
+    with pytest.raises(ValueError, match="10 after 10"):
+        sequence.advance("AAAUSDT", 10)
+
+
+Step = tuple[str, int]
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["hear", "miss", "repeat", "garble", "cut", "ahead", "reconnect"]),
+        st.integers(1, 40),
+    ),
+    max_size=40,
+)
+
+
+async def _live_through(steps: list[Step]) -> Bench:
+    bench = Bench(last=dict.fromkeys(SYMBOLS, 5), newest=5)
+    for position, (kind, number) in enumerate(steps):
+        symbol = SYMBOLS[position % 2]
+        newest = bench.exchange.newest
+        match kind:
+            case "hear":
+                await bench.hear(newest + 1, symbol=symbol)
+            case "miss":
+                bench.exchange.newest += number
+            case "repeat":
+                await bench.relay.take(frame(max(1, newest - number), symbol))
+            case "garble":
+                bench.exchange.newest += 1
+                await bench.relay.take(frame(newest + 1, symbol, q="?"))
+            case "cut":
+                bench.exchange.newest += 1
+                await bench.relay.take(frame(newest + 1, symbol)[:-number])
+            case "ahead":
+                await bench.relay.take(frame(newest + 1 + number, symbol))
+            case _:
+                await bench.relay.catch_up(SYMBOLS)
+    await bench.relay.catch_up(SYMBOLS)
+    return bench
+
+
+@given(STEPS)
+@settings(max_examples=300, deadline=None)
+def test_whatever_the_stream_does_every_trade_arrives_once_in_order(steps: list[Step]) -> None:
+    bench: Any = asyncio.run(_live_through(steps))
+    expected = list(range(6, bench.exchange.newest + 1))
+    for symbol in SYMBOLS:
+        assert bench.topic.ids[symbol] == expected
+    assert bench.health.counts.gap_lost == 0

@@ -1,0 +1,37 @@
+"""A run on a fake runtime, with real evidence in a real folder."""
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+from k2chaos.evidence.baseline import Baseline
+from k2chaos.evidence.folder import create_run_folder
+from k2chaos.evidence.ledger import FaultLedger
+from k2chaos.pipeline_file import PipelineFile
+from k2chaos.system.interrupt import Interrupt
+from k2chaos.system.run import Run
+from k2chaos.system.stages import open_stages
+from tests.fakes.clock import FakeClock
+from tests.fakes.pipelines import lab_pipeline
+from tests.fakes.runtime import FakeRuntime
+
+
+def fake_run(folder: Path, **changes: Any) -> Run:
+    """A run of the lab's pipeline with all its services up; *changes* go into the file."""
+    clock = FakeClock()
+    pipeline = lab_pipeline(**changes)
+    runtime = FakeRuntime()
+    for service in pipeline.all_services:
+        runtime.add(service)
+    run_folder = create_run_folder(folder, "test", clock.now())
+    return Run(
+        PipelineFile(folder / "lab.yaml", pipeline, "", ()),
+        runtime,
+        open_stages(pipeline, clock),
+        run_folder,
+        FaultLedger(run_folder.run, "lab", (folder / "state.jsonl", run_folder.ledger)),
+        clock,
+        Interrupt(),
+        Baseline(clock.now(), {"BTCUSDT": 0}),
+        contextlib.ExitStack(),
+    )

@@ -1,0 +1,106 @@
+"""Holding a fault on behalf of a run: what is refused, and what is recorded."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from k2chaos.errors import FaultNotInjected, Interrupted, Unsupported, UsageError
+from k2chaos.evidence.reading import read_run
+from k2chaos.system.faults import Holding, System, held
+from k2chaos.system.faults.process import Kill, Pause
+from k2chaos.system.holding import hold_for
+from k2chaos.system.run import Run
+from k2chaos.system.runtime import Runtime
+from tests.fakes.runs import fake_run
+from tests.fakes.runtime import FakeRuntime
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return fake_run(tmp_path)
+
+
+def _sent(runtime: Runtime) -> list[tuple[str, str]]:
+    assert isinstance(runtime, FakeRuntime)
+    return runtime.sent
+
+
+def test_a_fault_is_held_for_as_long_as_asked_and_is_recorded(run: Run) -> None:
+    (entry,) = hold_for(run, Pause, "broker", 15.0)["faults"]
+
+    assert (15.0, 15.0) == (entry["requested_seconds"], entry["achieved_seconds"])
+    assert [("pause", "kafka"), ("unpause", "kafka")] == _sent(run.runtime)
+    (event,) = read_run(run.folder.path).events_named("fault")
+    assert ("broker", "pause") == (event["role"], event["kind"])
+
+
+def test_several_containers_are_held_at_once(run: Run) -> None:
+    hold_for(run, Kill, "registry", 1.0, count=2)
+
+    names = ("schema-registry-1", "schema-registry-2")
+    expected = [("kill", name) for name in names] + [("start", name) for name in reversed(names)]
+    assert expected == _sent(run.runtime)
+
+
+@pytest.mark.parametrize("seconds", [-1, 180.5, float("nan"), float("inf"), "5", None, True])
+def test_a_duration_that_makes_no_sense_is_refused_before_anything_is_touched(
+    seconds: Any, run: Run
+) -> None:
+    with pytest.raises(UsageError, match="duration"):
+        hold_for(run, Pause, "broker", seconds)
+
+    assert [] == _sent(run.runtime)
+
+
+def test_more_faults_than_the_limit_are_refused(tmp_path: Path) -> None:
+    run = fake_run(tmp_path, limits={"faults_at_once": 1})
+
+    with pytest.raises(UsageError, match=r"limits\.faults_at_once"):
+        hold_for(run, Pause, "registry", 1.0, count=2)
+
+    assert [] == _sent(run.runtime)
+
+
+def test_open_faults_count_against_the_limit(tmp_path: Path) -> None:
+    run = fake_run(tmp_path, limits={"faults_at_once": 1})
+    (kafka,) = [one for one in run.runtime.containers("k2-lab") if one.service == "kafka"]
+    holding = Holding(System(run.runtime), run.ledger, run.clock, run.interrupt)
+
+    with held(Pause(kafka), 1.0, holding), pytest.raises(UsageError, match="1 are open"):
+        hold_for(run, Pause, "sink", 1.0)
+
+
+def test_a_role_that_the_pipeline_lacks_leaves_evidence(tmp_path: Path) -> None:
+    run = fake_run(tmp_path, without=("exchange",))
+
+    with pytest.raises(Unsupported):
+        hold_for(run, Pause, "exchange", 1.0)
+
+    assert 1 == len(read_run(run.folder.path).events_named("unsupported"))
+
+
+def test_an_interrupt_ends_the_wait_heals_and_is_an_error(run: Run) -> None:
+    assert isinstance(run.runtime, FakeRuntime)
+
+    def request(_container: object, verb: str) -> bool:
+        if verb == "pause":
+            run.interrupt.request("SIGTERM")
+        return False
+
+    run.runtime.broken = request
+    with pytest.raises(Interrupted):
+        hold_for(run, Pause, "broker", 100.0)
+
+    assert [("pause", "kafka"), ("unpause", "kafka")] == _sent(run.runtime)
+    assert run.clock.monotonic() < 1
+
+
+def test_a_fault_that_did_not_take_is_an_error_and_leaves_nothing_open(run: Run) -> None:
+    assert isinstance(run.runtime, FakeRuntime)
+    run.runtime.broken = lambda _container, verb: verb == "pause"
+
+    with pytest.raises(FaultNotInjected):
+        hold_for(run, Pause, "broker", 1.0)
+
+    assert () == run.open_faults()

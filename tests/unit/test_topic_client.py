@@ -1,0 +1,236 @@
+import dataclasses
+import time
+from collections.abc import Iterator
+
+import pytest
+from confluent_kafka import Consumer
+
+from k2chaos.errors import StageBlind, StageError, StageUnavailable
+from k2chaos.pipeline import Record, Sequence
+from k2chaos.system.topic import TopicClient
+from tests.fakes.servers import refusing, silent
+from tests.fakes.topic import RECORD, FakeTopic, encode, fake_topic, time_of
+
+NOWHERE = dict.fromkeys(range(4), 0)
+
+
+@pytest.fixture
+def topic() -> Iterator[FakeTopic]:
+    with fake_topic() as fake:
+        yield fake
+
+
+def client_of(topic: FakeTopic, **changes: object) -> TopicClient:
+    return TopicClient(dataclasses.replace(topic.topic, **changes), RECORD, seconds=2.0)  # type: ignore[arg-type]
+
+
+def failure_of(client: TopicClient) -> StageError:
+    with pytest.raises(StageError) as caught:
+        client.newest()
+    return caught.value
+
+
+def test_end_offsets_are_where_the_next_record_will_lie(topic: FakeTopic) -> None:
+    topic.put("BTC", 1, 2, 3, partition=2)
+    client = client_of(topic)
+
+    assert {0: 0, 1: 0, 2: 3, 3: 0} == client.end_offsets()
+
+
+def test_records_are_read_in_topic_order_copies_included(topic: FakeTopic) -> None:
+    topic.put("BTC", 3, 1, 1, 2, partition=1)
+    topic.put("ETH", 7, partition=0)
+
+    read = client_of(topic).read(NOWHERE)
+
+    rows = [(row["key"], row["sequence"]) for row in read.records.to_pylist()]
+    assert [("ETH", 7), ("BTC", 3), ("BTC", 1), ("BTC", 1), ("BTC", 2)] == rows
+    assert time_of(7) == read.records["event_time"][0].as_py()
+
+
+def test_reading_keeps_to_the_offsets_it_was_given(topic: FakeTopic) -> None:
+    topic.put("BTC", *range(1, 11))
+
+    read = client_of(topic).read({0: 3}, {0: 6})
+
+    assert [4, 5, 6] == read.records["sequence"].to_pylist()
+
+
+def test_a_partition_without_a_starting_offset_is_read_from_its_beginning(
+    topic: FakeTopic,
+) -> None:
+    topic.put("BTC", 1, partition=3)
+
+    assert 1 == client_of(topic).read({0: 0}).records.num_rows
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        b"",
+        b"\x00\x00",
+        b"nonsense",
+        b"\x01" + encode("BTC", 2)[1:],
+        encode("BTC", 2, schema_id=99),
+        encode("BTC", 2)[:-20],
+    ],
+    ids=["tombstone", "empty", "short", "text", "magic", "schema", "cut"],
+)
+def test_a_value_that_does_not_decode_is_counted_and_never_raised(
+    topic: FakeTopic, value: bytes | None
+) -> None:
+    topic.put("BTC", 1)
+    topic.put_raw(value)
+    topic.put("BTC", 3)
+
+    read = client_of(topic).read(NOWHERE)
+
+    assert ([1, 3], 1) == (read.records["sequence"].to_pylist(), read.undecodable)
+
+
+def test_the_schema_is_asked_for_once(topic: FakeTopic) -> None:
+    topic.put("BTC", *range(1, 20))
+    client = client_of(topic)
+    client.read(NOWHERE)
+    client.read(NOWHERE)
+
+    assert 1 == len(topic.registry.requests)
+
+
+def test_a_registry_that_is_down_is_raised_for_nobody_can_say_what_would_decode(
+    topic: FakeTopic,
+) -> None:
+    topic.put("BTC", 1)
+    with refusing() as url, pytest.raises(StageUnavailable, match="schema registry"):
+        client_of(topic, registry=url).read(NOWHERE)
+
+
+@pytest.mark.parametrize("answer", [(404, {"detail": "Not Found"}), (200, {"schema": "{}"})])
+def test_a_registry_that_is_none_makes_us_blind(
+    topic: FakeTopic, answer: tuple[int, object]
+) -> None:
+    topic.put("BTC", 1)
+    topic.registry.answer = lambda _: answer
+
+    with pytest.raises(StageBlind, match=r"topic\.registry"):
+        client_of(topic).read(NOWHERE)
+
+
+def test_a_record_without_the_fields_of_the_pipeline_file_makes_us_blind(topic: FakeTopic) -> None:
+    topic.put("BTC", 1)
+    other = Record(key="isin", sequence=Sequence("trade_id"), event_time="timestamp")
+
+    with pytest.raises(StageBlind, match="isin"):
+        TopicClient(topic.topic, other).read(NOWHERE)
+
+
+def test_a_sequence_may_be_a_plain_number(topic: FakeTopic) -> None:
+    topic.put("BTC", 41, 42)
+    other = Record(key="symbol", sequence=Sequence("source_sequence"), event_time="timestamp")
+
+    read = TopicClient(topic.topic, other).read(NOWHERE)
+
+    assert [41, 42] == read.records["sequence"].to_pylist()
+
+
+def test_the_newest_of_each_key_is_found_in_the_tails(topic: FakeTopic) -> None:
+    topic.put("BTC", *range(1, 500), partition=0)
+    topic.put("ETH", 1, 3, 2, partition=1)
+
+    newest = client_of(topic).newest()
+
+    assert {"BTC": 499, "ETH": 3} == {key: one.sequence for key, one in newest.items()}
+    assert time_of(499) == newest["BTC"].event_time
+
+
+def test_later_looks_see_what_came_since(topic: FakeTopic) -> None:
+    client = client_of(topic)
+    assert {} == client.newest()
+
+    topic.put("BTC", 1, 2)
+    assert 2 == client.newest()["BTC"].sequence
+
+    topic.put("ETH", 1, partition=2)
+    assert {"BTC": 2, "ETH": 1} == {key: one.sequence for key, one in client.newest().items()}
+
+
+def test_looking_leaves_no_trace(topic: FakeTopic) -> None:
+    """The sink's group has no offsets and no partition has a record more."""
+    topic.put("BTC", 1, 2)
+    client = client_of(topic)
+    client.newest()
+    client.read(NOWHERE)
+
+    sink = Consumer({"bootstrap.servers": topic.topic.bootstrap, "group.id": "sink"})
+    assert {-1001} == {one.offset for one in sink.committed(topic.partitions, timeout=5)}
+    assert {0: 2, 1: 0, 2: 0, 3: 0} == client.end_offsets()
+    sink.close()
+
+
+def test_a_broker_that_is_gone_is_refused_within_the_limit(topic: FakeTopic) -> None:
+    with refusing() as url:
+        before = time.monotonic()
+        error = failure_of(client_of(topic, bootstrap=url.removeprefix("http://")))
+
+    assert (StageUnavailable, "refused") == (type(error), error.reason)
+    assert time.monotonic() - before < 3.0
+
+
+def test_a_broker_that_is_frozen_is_a_timeout_within_the_limit(topic: FakeTopic) -> None:
+    with silent() as address:
+        before = time.monotonic()
+        error = failure_of(client_of(topic, bootstrap=address))
+
+    assert (StageUnavailable, "timeout") == (type(error), error.reason)
+    assert time.monotonic() - before < 3.0
+
+
+def test_a_topic_that_is_not_there_is_unavailable(topic: FakeTopic) -> None:
+    error = failure_of(client_of(topic, name="not:a:topic"))
+
+    assert isinstance(error, StageUnavailable)
+    assert "not:a:topic" in str(error)
+
+
+def test_offsets_that_are_gone_make_us_blind(topic: FakeTopic) -> None:
+    topic.put("BTC", 1)
+
+    with pytest.raises(StageBlind, match="are gone"):
+        client_of(topic).read({0: 50}, {0: 60})
+
+
+@pytest.mark.parametrize(
+    "options, reason",
+    [
+        ({"security.protocol": "sasl_plaintext", "sasl.mechanism": "PLAIN"}, "options"),
+        ({"no.such.option": "1"}, "options"),
+        (
+            {
+                "security.protocol": "sasl_plaintext",
+                "sasl.mechanism": "PLAIN",
+                "sasl.username": "us",
+                "sasl.password": "hunter2",
+            },
+            "credentials",
+        ),
+    ],
+    ids=["incomplete", "unknown", "sasl"],
+)
+def test_wrong_options_make_us_blind_and_are_not_told(
+    topic: FakeTopic, options: dict[str, str], reason: str
+) -> None:
+    error = failure_of(client_of(topic, options=options))
+
+    assert (StageBlind, reason) == (type(error), error.reason)
+    assert "topic.options" in str(error)
+    assert "hunter2" not in str(error)
+
+
+def test_librdkafka_says_nothing_on_our_standard_error(
+    topic: FakeTopic, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with refusing() as url:
+        failure_of(client_of(topic, bootstrap=url.removeprefix("http://")))
+
+    assert ("", "") == capfd.readouterr()
