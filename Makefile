@@ -33,7 +33,6 @@ format: $(VENV)/.installed ## Format the code and mend what can be mended
 
 test: setup ## Unit tests, and the contract suite on fakes and on the real engine
 	$(BIN)/python -m pytest
-	$(BIN)/python -m pytest stack/tests
 
 lab: setup ## Bring the lab up and wait until all of it is healthy
 	@$(BIN)/k2chaos lab up
@@ -51,8 +50,8 @@ bench: $(VENV)/.installed ## Measure what the docs quote
 	@for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
 lock: $(VENV)/.installed ## Resolve the dependencies anew
-	$(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.11 --all-extras pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile -q --generate-hashes --python-version 3.13 --python-platform linux stack/services/requirements.in -o stack/services/requirements.lock
+	$(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.11 --all-extras pyproject.toml -c stack/services/requirements.lock -o requirements.lock
 
 clean: ## Remove what `make` made here (not the lab: see lab-down)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,13 +1,13 @@
 """
 What an experiment would do, to which containers, and what would undo it; touches nothing.
 
-What a fault does and undoes is what its action's own first line says; the targets are chosen by
-the same `select` that the run will use.
+What a fault does and what undoes it stands with the fault; the targets are chosen by the same
+`select` that the run will use.
 """
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TextIO
 
 from k2chaos.errors import ExperimentError, TargetError, Unsupported
@@ -16,6 +16,7 @@ from k2chaos.lint import lint_experiment
 from k2chaos.lint.arguments import Scope, import_door
 from k2chaos.pipeline import Limits, Pipeline
 from k2chaos.pipeline_file import find_pipeline_file, load_pipeline
+from k2chaos.system.faults.catalogue import FAULTS
 from k2chaos.system.runtime import Runtime, select
 
 _ACTIONS: Final = "k2chaos.actions"
@@ -36,7 +37,8 @@ class Step:
     One action of the method.
 
     Attributes:
-        does: What the action does and undoes, in its own words.
+        does: What is done to the targets; of an action that breaks nothing, its own first line.
+        undone_by: What puts the targets back; empty where nothing has to.
         problem: Why it could not be done now; empty where it could.
     """
 
@@ -44,6 +46,7 @@ class Step:
     action: str
     arguments: Mapping[str, Any]
     does: str
+    undone_by: str = ""
     targets: tuple[Target, ...] = ()
     problem: str = ""
 
@@ -105,7 +108,9 @@ def _limits_line(limits: Limits) -> str:
 def _step_lines(number: int, step: Step) -> Iterator[str]:
     values = ", ".join(f"{key}={value}" for key, value in step.arguments.items())
     yield f"{number}. {step.name}: {step.action}({values})"
-    yield f"   {step.does}"
+    yield f"   does: {step.does}"
+    if step.undone_by:
+        yield f"   undone by: {step.undone_by}"
     for target in step.targets:
         health = "" if target.health == "none" else f", {target.health}"
         yield f"   target: {target.name} (now {target.status}{health})"
@@ -130,9 +135,10 @@ def _steps(file: ExperimentFile, pipeline: Pipeline, runtime: Runtime) -> Iterat
 def _step(
     name: str, action: str, arguments: Mapping[str, Any], pipeline: Pipeline, runtime: Runtime
 ) -> Step:
-    step = Step(name, action, arguments, _does(action))
-    if "role" not in arguments:
-        return step
+    kind = FAULTS.get(action)
+    if kind is None:
+        return Step(name, action, arguments, _first_line(action))
+    step = Step(name, action, arguments, kind.does, kind.undone_by)
     try:
         found = select(
             runtime,
@@ -142,15 +148,15 @@ def _step(
             arguments.get("count", 1),
         )
     except (TargetError, Unsupported) as error:
-        return Step(name, action, arguments, step.does, problem=str(error))
+        return replace(step, problem=str(error))
     states = {container: runtime.state(container) for container in found}
     targets = tuple(Target(str(one), state.status, state.health) for one, state in states.items())
     idle = [str(one) for one, state in states.items() if not state.is_running]
     problem = f"not running: {', '.join(idle)}" if idle else ""
-    return Step(name, action, arguments, step.does, targets, problem)
+    return replace(step, targets=targets, problem=problem)
 
 
-def _does(action: str) -> str:
+def _first_line(action: str) -> str:
     door = import_door(_ACTIONS)
     lines = (getattr(door, action).__doc__ or "").strip().splitlines()
     return str(lines[0]) if lines else ""

@@ -166,7 +166,7 @@ def _engine_disk(engine: Engine, pipeline: Pipeline) -> Iterator[Check]:
         yield Check("engine's disk", "note", "cannot be seen from here (an engine elsewhere?)")
         return
     limit = pipeline.stop_when.disk_used_ratio
-    seen = f"{used:.0%} used, runs end at {limit:.0%}"
+    seen = f"{used:.0%} used of at most {limit:.0%} (stop_when.disk_used_ratio)"
     if used >= limit:
         yield Check("engine's disk", "missing", seen, "make room where the engine keeps its data")
     else:

@@ -6,14 +6,14 @@ touched.
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from k2chaos.errors import UsageError
 from k2chaos.system.faults import Fault, Hold, Holding, System, held
 from k2chaos.system.run import Run
-from k2chaos.system.runtime import select
+from k2chaos.system.runtime import Container, select
 
 
 def hold_for(
@@ -35,7 +35,7 @@ def hold_for(
     refuse_bad_duration(duration_seconds, run.pipeline.limits.longest_fault_seconds)
     with run.noting_unsupported():
         targets = select(run.runtime, run.pipeline, role, service or None, count)
-    _refuse_too_many(run, len(targets))
+    _refuse_too_many(run, targets)
     faults = [kind(target, **parameters) for target in targets]
     holding = Holding(System(run.runtime), run.ledger, run.clock, run.interrupt)
     records: list[Hold] = []
@@ -72,15 +72,21 @@ def refuse_bad_duration(seconds: float, longest: float) -> None:
         raise UsageError(message)
 
 
-def _refuse_too_many(run: Run, asked: int) -> None:
-    open_now = len(run.open_faults())
-    limit = run.pipeline.limits.faults_at_once
-    if open_now + asked > limit:
-        message = (
-            f"{asked} faults asked for while {open_now} are open; limits.faults_at_once of "
-            f"pipeline {run.pipeline.name} is {limit}"
-        )
-        raise UsageError(message)
+def _refuse_too_many(run: Run, targets: Sequence[Container]) -> None:
+    limits = run.pipeline.limits
+    open_now = run.open_faults()
+    broken = {str(entry.fault.get("target", {}).get("service")) for entry in open_now}
+    services = broken | {target.service for target in targets}
+    for name, count, limit in (
+        ("faults_at_once", len(open_now) + len(targets), limits.faults_at_once),
+        ("impaired_services_at_once", len(services), limits.impaired_services_at_once),
+    ):
+        if count > limit:
+            message = (
+                f"{len(targets)} faults asked for while {len(open_now)} are open: that makes "
+                f"{count}, and limits.{name} of pipeline {run.pipeline.name} is {limit}"
+            )
+            raise UsageError(message)
 
 
 def _entry(role: str, requested_seconds: float, record: Hold) -> dict[str, Any]:

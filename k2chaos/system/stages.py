@@ -10,7 +10,7 @@ import contextlib
 import threading
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final, Protocol
 
 import pyarrow as pa
@@ -34,8 +34,7 @@ from k2chaos.system.table import TableClient
 from k2chaos.system.topic import TopicClient
 
 MARGIN: Final = timedelta(seconds=60)
-"""By how much the event time of a run's first record may lie before its start: clocks differ, and
-what was emitted before may arrive after."""
+"""By how much the event time of a run's first record may lie before its start: clocks differ."""
 
 _POLL_SECONDS: Final = 0.2
 _ENDED: Final = "the run was told to end while {} at the {}"
@@ -90,7 +89,9 @@ class Stages:
     def newest(self, stage: str, keys: Collection[str] = ()) -> dict[str, Sighting]:
         """The newest record of each key that *stage* shows; *keys* are looked for harder."""
         if stage == "exchange":
-            ledger = self._exchange().ledger().keys.items()
+            if self.exchange is None:
+                raise self._unsupported(stage)
+            ledger = self.exchange.ledger().keys.items()
             return {
                 key: Sighting(one.last_id, one.last_time) for key, one in ledger if one.last_time
             }
@@ -209,7 +210,8 @@ class Stages:
         elif stage == "table" and self.table is not None:
             records = self.table.read(since)
         elif stage == "api" and self.api is not None:
-            records = self.api.read(sorted(window.until), since, self._end())
+            until = self.clock.now() + MARGIN
+            records = self.api.read(sorted(window.until), since, until)
         else:
             raise self._unsupported(stage)
         if self.exchange is None:
@@ -223,10 +225,6 @@ class Stages:
         if self.api is None:
             raise self._unsupported(STAGES[-1])
         return self.api.latency()
-
-    def _end(self) -> datetime:
-        """Behind every event time that there can be."""
-        return self.clock.now() + MARGIN
 
     def _unaided_freshness(self, stage: str) -> float:
         shows = self._shows(stage)
@@ -264,17 +262,9 @@ class Stages:
         clients = (self.exchange, self.topic, self.table, self.api)
         return (client for client in clients if client is not None)
 
-    def _exchange(self) -> ExchangeClient:
-        if self.exchange is None:
-            raise self._unsupported(STAGES[0])
-        return self.exchange
-
     def _shows(self, stage: str) -> _Shows:
-        shows: dict[str, _Shows | None] = {
-            "topic": self.topic,
-            "table": self.table,
-            "api": self.api,
-        }
+        shows: dict[str, _Shows | None]
+        shows = {"topic": self.topic, "table": self.table, "api": self.api}
         client = shows.get(stage)
         if client is None:
             raise self._unsupported(stage)
@@ -307,4 +297,3 @@ def take_baseline(stages: Stages, clock: Clock) -> Baseline:
     started = clock.now()
     offsets = stages.topic.end_offsets() if stages.topic is not None else None
     return Baseline(started, stages.newest_emitted(), offsets)
-

@@ -236,11 +236,9 @@ class TableClient:
         except (exceptions.NoSuchTableError, exceptions.NoSuchNamespaceError) as error:
             message = f"{tried}: it is not in the catalog; has the sink ever written?"
             raise StageUnavailable(message, "missing") from error
-        except (
-            exceptions.UnauthorizedError,
-            exceptions.ForbiddenError,
-            exceptions.OAuthError,
-        ) as error:
+        except (exceptions.UnauthorizedError, exceptions.ForbiddenError) as error:
+            raise _refused(tried, error) from error
+        except exceptions.OAuthError as error:
             raise _refused(tried, error) from error
         except (exceptions.ServerError, exceptions.ServiceUnavailableError) as error:
             message = f"{tried}: {_line(error)}"
@@ -263,8 +261,7 @@ def _bounded_rest_catalog(properties: Mapping[str, str], timeout: tuple[float, f
     """
     A REST catalog whose requests end.
 
-    PyIceberg has no setting for it and its sessions wait for ever; the method that makes them is
-    the only place to say so, hence the one subclass of this package.
+    PyIceberg's sessions wait for ever; overriding the method that makes them is the only way in.
     """
     from pyiceberg.catalog.rest import RestCatalog
 

@@ -7,7 +7,6 @@ confluent_kafka costs 80 ms of import and is imported when a client first connec
 """
 
 import functools
-import logging
 import threading
 import uuid
 from collections.abc import Collection, Iterator, Mapping
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
 _EARLIEST: Final = -2
 _LATEST: Final = -1
 _BATCH: Final = 10_000
+_EVENTS: Final = 64
+"""How many to ask for when only the ends of partitions are awaited."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +150,8 @@ class TopicClient:
         # librdkafka waits until it has as many as asked for: ask for no more than there can be.
         expected = sum(end - start for start, end in spans.values())
         while ends:
-            messages = consumer.consume(max(1, min(_BATCH, expected)), timeout=0.05)
+            count = min(_BATCH, expected if expected > 0 else _EVENTS)
+            messages = consumer.consume(count, timeout=0.05)
             expected -= len(messages)
             for message in messages:
                 self._take(message, ends, values)
@@ -195,10 +197,8 @@ class TopicClient:
 
     def _connected(self) -> "Consumer":
         if self._consumer is None:
-            silent = logging.getLogger("k2chaos.librdkafka")
-            silent.setLevel(logging.CRITICAL + 1)
             options: dict[str, Any] = {**self.topic.options, **self._options()}
-            self._consumer = _kafka().Consumer(options, logger=silent)
+            self._consumer = _kafka().Consumer(options)
         return self._consumer
 
     def _options(self) -> dict[str, Any]:

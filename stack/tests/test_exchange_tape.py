@@ -74,7 +74,7 @@ def test_ids_that_others_have_seen_are_not_given_out_again_after_damage(tmp_path
     tape = open_tape(tmp_path)
     emit(tape, "AAAUSDT", 5, 1_000)
     emit(open_tape(tmp_path), "AAAUSDT", 5, 2_000)
-    first, *_ = sorted(tmp_path.glob("*.tape"))
+    first = min(tmp_path.glob("*.tape"))
     first.write_bytes(first.read_bytes()[: -segment.ROW_BYTES])
     again = open_tape(tmp_path)
     assert again.history("AAAUSDT").last_id == 10
@@ -84,7 +84,7 @@ def test_ids_that_others_have_seen_are_not_given_out_again_after_damage(tmp_path
 def test_a_segment_without_a_readable_header_is_passed_over(tmp_path: Path) -> None:
     emit(open_tape(tmp_path), "AAAUSDT", 5, 1_000)
     emit(open_tape(tmp_path), "AAAUSDT", 5, 2_000)
-    sorted(tmp_path.glob("*.tape"))[0].write_bytes(b"rubbish")
+    min(tmp_path.glob("*.tape")).write_bytes(b"rubbish")
     (tmp_path / "000000009.new").write_bytes(b"K2TA")
     assert known(open_tape(tmp_path), "AAAUSDT")[-1] == (10, 2000)
 
@@ -135,7 +135,7 @@ def test_a_full_disk_uses_up_no_ids_and_leaves_no_torn_rows(tmp_path: Path) -> N
     resource.setrlimit(resource.RLIMIT_FSIZE, (size + 10, limits[1]))
     try:
         for _ in range(2):
-            with pytest.raises(OSError, match="fitted|too large"):
+            with pytest.raises(OSError, match=r"fitted|too large"):
                 emit(tape, "AAAUSDT", 1, 1_020)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -188,7 +188,8 @@ def test_whatever_was_seen_before_a_sigkill_is_on_the_tape(tmp_path: Path) -> No
 def test_the_index_agrees_with_a_plain_list(
     steps: list[tuple[int, int]], cut: int, at_ms: int, floor: Mark
 ) -> None:
-    history, now, plain = History(floor), 5, []
+    history, now = History(floor), 5
+    plain: list[tuple[int, int]] = []
     for trades, gap in steps:
         now += gap
         plain += [(floor.last_id + len(plain) + each + 1, now) for each in range(trades)]

@@ -113,3 +113,8 @@ def test_a_batch_is_found_below_later_ones() -> None:
     history = [carrying(1, None, "a", p0=5), carrying(2, 1, "b", p0=6), Snapshot(3, 2)]
     assert holds_batch(ancestors(history, 3), "a")
     assert not holds_batch(ancestors(history, 3), "c")
+
+
+def test_a_record_twice_in_one_batch_is_refused() -> None:
+    with pytest.raises(RewindError, match="offset 7 was read again, 8 comes next"):
+        Batch((record(0, 7), record(0, 7)), 0.0).check_follows({})

@@ -9,11 +9,15 @@ import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer, unused_port
+from hypothesis import given
+from hypothesis import strategies as st
+
 from binance_stream.app import http_application
 from binance_stream.backoff import Backoff
 from binance_stream.feed import Feed, FeedError, SymbolRefusedError
 from binance_stream.health import Health
 from binance_stream.registry import Registry, RegistryError
+from binance_stream.tail import Window
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -110,6 +114,18 @@ async def test_health_and_metrics_are_served(health: Health) -> None:
     assert 'source_newest_acknowledged_event_seconds{symbol="BTCUSDT"} 1.5' in text
     assert "source_healthy 1.0" in text
     assert "source_gap_lost_total 0.0" in text
+
+
+@given(low=st.integers(0, 50), length=st.integers(1, 5_000), first=st.integers(1, 100))
+def test_windows_reach_back_to_the_start_without_a_hole(low: int, length: int, first: int) -> None:
+    end = low + length
+    window = Window(0, low, max(low, end - first), end)
+    while window.start > low:
+        earlier = window.earlier()
+        assert earlier.end == window.start
+        assert earlier.start < earlier.end
+        window = earlier
+    assert window.earlier().start == window.earlier().end == low
 
 
 def test_backoff_doubles_is_capped_and_begins_again() -> None:

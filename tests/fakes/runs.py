@@ -7,6 +7,7 @@ from typing import Any
 from k2chaos.evidence.baseline import Baseline
 from k2chaos.evidence.folder import create_run_folder
 from k2chaos.evidence.ledger import FaultLedger
+from k2chaos.pipeline import Pipeline
 from k2chaos.pipeline_file import PipelineFile
 from k2chaos.system.interrupt import Interrupt
 from k2chaos.system.run import Run
@@ -18,8 +19,13 @@ from tests.fakes.runtime import FakeRuntime
 
 def fake_run(folder: Path, **changes: Any) -> Run:
     """A run of the lab's pipeline with all its services up; *changes* go into the file."""
-    clock = FakeClock()
     pipeline = lab_pipeline(**changes)
+    return run_of(pipeline, folder)
+
+
+def run_of(pipeline: Pipeline, folder: Path) -> Run:
+    """A run of *pipeline* with all its services up and nothing emitted before it."""
+    clock = FakeClock()
     runtime = FakeRuntime()
     for service in pipeline.all_services:
         runtime.add(service)
@@ -32,6 +38,6 @@ def fake_run(folder: Path, **changes: Any) -> Run:
         FaultLedger(run_folder.run, "lab", (folder / "state.jsonl", run_folder.ledger)),
         clock,
         Interrupt(),
-        Baseline(clock.now(), {"BTCUSDT": 0}),
+        Baseline(clock.now(), {}),
         contextlib.ExitStack(),
     )

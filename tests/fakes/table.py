@@ -71,14 +71,14 @@ class FakeTable:
         self.metadata: TableMetadata
         self.recreate()
 
-    def recreate(self) -> None:
+    def recreate(self, **properties: str) -> None:
         """Make the table anew: another table under the same name."""
         self.metadata = new_table_metadata(
             SCHEMA,
             UNPARTITIONED_PARTITION_SPEC,
             UNSORTED_SORT_ORDER,
             f"file://{self.directory}",
-            {"format-version": "2"},
+            {"format-version": "2", **properties},
         )
 
     @property

@@ -62,6 +62,15 @@ def test_more_faults_than_the_limit_are_refused(tmp_path: Path) -> None:
     assert [] == _sent(run.runtime)
 
 
+def test_more_services_than_the_limit_are_refused(tmp_path: Path) -> None:
+    run = fake_run(tmp_path, limits={"impaired_services_at_once": 1})
+
+    with pytest.raises(UsageError, match=r"limits\.impaired_services_at_once"):
+        hold_for(run, Pause, "registry", 1.0, count=2)
+
+    assert [] == _sent(run.runtime)
+
+
 def test_open_faults_count_against_the_limit(tmp_path: Path) -> None:
     run = fake_run(tmp_path, limits={"faults_at_once": 1})
     (kafka,) = [one for one in run.runtime.containers("k2-lab") if one.service == "kafka"]

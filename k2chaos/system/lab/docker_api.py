@@ -165,11 +165,11 @@ class LabEngine:
 
     def containers(self, project: str) -> tuple[LabContainer, ...]:
         """Every container of a Compose project, sorted by service and number."""
-        return self._containers({"label": f"{_PROJECT}={project}"})
+        return self._containers({"label": [f"{_PROJECT}={project}"]})
 
     def running(self) -> tuple[LabContainer, ...]:
-        """Every running container of the engine, whosever it is."""
-        return self._containers({"status": "running"})
+        """Every container that holds its ports, whosever it is; a frozen one does."""
+        return self._containers({"status": ["running", "paused", "restarting"]})
 
     def networks(self) -> frozenset[str]:
         """Ids of the engine's networks."""
@@ -210,7 +210,7 @@ class LabEngine:
         droppable = detail.get("total_inactive_file", detail.get("inactive_file", 0))
         return max(0, int(memory.get("usage", 0)) - int(droppable))
 
-    def _containers(self, filters: Mapping[str, str]) -> tuple[LabContainer, ...]:
+    def _containers(self, filters: Mapping[str, list[str]]) -> tuple[LabContainer, ...]:
         with _translated("list containers"):
             listed = self._client.api.containers(all=True, filters=dict(filters))
             found = []

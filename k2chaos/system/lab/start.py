@@ -25,7 +25,8 @@ from k2chaos.system.lab.standing import ServiceStanding, Standing, judge
 DEADLINE_SECONDS: Final = 300.0
 _POLL_SECONDS: Final = 0.25
 _TAIL_LINES: Final = 20
-_COMPOSE_ATTEMPTS: Final = 3
+_COMPOSE_ATTEMPTS: Final = 4
+_REST_SECONDS: Final = 6.0
 _UP: Final = ("up", "-d", "--remove-orphans")
 
 
@@ -47,6 +48,7 @@ class Starting:
     console: Console
     _restarts_before: dict[str, int] = field(default_factory=dict)
     _attempts: int = 1
+    _next_attempt: float | None = None
 
     def wait(self, seconds: float = DEADLINE_SECONDS) -> None:
         """
@@ -76,7 +78,7 @@ class Starting:
             if failed or passed > seconds:
                 late = [one for one in standings if one.standing is not Standing.UP]
                 raise LabError(self._report(failed or late, run, seconds))
-            if ended:
+            if ended and self._may_try_again():
                 run = self._again(run)
             time.sleep(_POLL_SECONDS)
 
@@ -84,11 +86,18 @@ class Starting:
         containers = self.engine.containers(PROJECT)
         return judge(self.services, containers, self._restarts_before, compose_ended=compose_ended)
 
+    def _may_try_again(self) -> bool:
+        """Whether Compose has been at rest long enough for a sick dependency to recover."""
+        if self._next_attempt is None:
+            self._next_attempt = time.monotonic() + _REST_SECONDS
+        return time.monotonic() >= self._next_attempt
+
     def _again(self, run: ComposeRun) -> ComposeRun:
         if self._attempts == _COMPOSE_ATTEMPTS:
             message = f"{' '.join(self.compose.command)} failed:\n{run.said()}"
             raise LabError(message)
         self._attempts += 1
+        self._next_attempt = None
         if self._attempts == _COMPOSE_ATTEMPTS:
             # Containers of another version of Compose or of this lab may stand in its way;
             # what they hold that matters is in named volumes.

@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 _SHORTEST_BACKOFF = 0.2
 _LONGEST_BACKOFF = 5.0
 _DRAIN_SECONDS = 7.0
+_TELL_SECONDS = 1.0
 
 
 class Source:
@@ -187,6 +188,17 @@ def http_application(health: Health) -> web.Application:
     return application
 
 
+async def _tell_changes(health: Health) -> None:
+    """Log when the source becomes healthy, and why it no longer is."""
+    was_healthy = False
+    while True:
+        trouble = health.trouble()
+        if was_healthy != (trouble is None):
+            was_healthy = trouble is None
+            log.info("healthy") if was_healthy else log.warning("unhealthy: %s", trouble)
+        await asyncio.sleep(_TELL_SECONDS)
+
+
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Run the source until *stop* is set; raises whatever it cannot live with."""
     health = Health()
@@ -198,7 +210,9 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     async with aiohttp.ClientSession() as session:
         running = asyncio.create_task(Source(settings, session, health).run())
         stopping = asyncio.create_task(stop.wait())
+        telling = asyncio.create_task(_tell_changes(health))
         await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)
+        telling.cancel()
         running.cancel()
         await asyncio.wait((running,))
     await runner.cleanup()

@@ -25,9 +25,9 @@ class Registry:
     """What the source needs of a Confluent-compatible registry."""
 
     def __init__(self, session: aiohttp.ClientSession, urls: tuple[str, ...]) -> None:
-        """Ask *urls* in this order."""
+        """Ask *urls* in this order, but first the one that answered last."""
         self._session = session
-        self._urls = urls
+        self._urls = list(urls)
 
     async def register(self, subject: str, schema: str, say: Callable[[str], None]) -> int:
         """Return the id of *schema* under *subject*, made BACKWARD compatible; never gives up.
@@ -60,11 +60,14 @@ class Registry:
 
     async def _ask(self, method: str, path: str, body: object) -> dict[str, Any] | None:
         failures = []
-        for url in self._urls:
+        for url in tuple(self._urls):
             try:
-                return await self._ask_one(method, url + path, body)
+                answer = await self._ask_one(method, url + path, body)
             except (aiohttp.ClientError, TimeoutError, ValueError, RegistryError) as error:
                 failures.append(f"{url}: {type(error).__name__} {error!s:.200}")
+            else:
+                self._urls.sort(key=lambda each: each != url)
+                return answer
         raise RegistryError("; ".join(failures))
 
     async def _ask_one(self, method: str, url: str, body: object) -> dict[str, Any] | None:

@@ -146,8 +146,9 @@ class TopicWriter:
         try:
             self._producer.poll(seconds)
         except (KafkaException, SystemError) as error:
-            self._failure = self._failure or str(error)
-            log.error("kafka: %s", error)
+            if self._failure is None:
+                self._failure = str(error)
+                log.error("kafka: %s", error)
 
     def _on_delivery(
         self, symbol: str, event_ms: int, error: KafkaError | None, _: Message

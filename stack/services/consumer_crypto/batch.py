@@ -44,18 +44,20 @@ class Batch:
 
     def check_follows(self, expected: Mapping[int, int]) -> None:
         """
-        Refuse records that are already in the table.
+        Refuse records that are already in the table, or twice in this batch.
 
         Raises:
-            RewindError: A record's offset is below what *expected* says comes next.
+            RewindError: A record's offset is below what comes next in its partition.
         """
+        due = dict(expected)
         for record in self.records:
-            if record.offset < expected.get(record.partition, 0):
+            if record.offset < due.get(record.partition, 0):
                 message = (
                     f"partition {record.partition}: offset {record.offset} was read again, "
-                    f"{expected[record.partition]} comes next"
+                    f"{due[record.partition]} comes next"
                 )
                 raise RewindError(message)
+            due[record.partition] = record.offset + 1
 
 
 class Buffer:

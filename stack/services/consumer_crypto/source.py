@@ -33,6 +33,7 @@ from consumer_crypto.errors import ExpelledError, TopicTruncatedError
 from consumer_crypto.settings import Settings
 
 _log = logging.getLogger(__name__)
+_SECONDS_BETWEEN_REPEATS: Final = 10.0
 
 _STATISTICS_MS: Final = 3000
 # librdkafka reports a fenced member with _FATAL while fatal() says no.
@@ -41,6 +42,24 @@ _EXPELLED: Final = frozenset(
 )
 
 Positions = Mapping[int, int]
+
+
+class _Seldom(logging.Filter):
+    """Lets each kind of librdkafka's complaints through once in a while."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._due: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        # While a broker is away it says so up to twenty times a second.
+        kind = record.getMessage().partition(" ")[0]
+        now = self._clock()
+        if now < self._due.get(kind, now):
+            return False
+        self._due[kind] = now + _SECONDS_BETWEEN_REPEATS
+        return True
 
 
 class Source:
@@ -65,8 +84,11 @@ class Source:
         self._revoked = revoked
         self._failure: Exception | None = None
         self._owned: frozenset[int] = frozenset()
+        self._starts: list[TopicPartition] | None = None
         self.broker_heard_at: float | None = None
-        self._consumer = Consumer(self._configuration(settings), logger=_log)
+        client_log = logging.getLogger(f"{__name__}.client")
+        client_log.addFilter(_Seldom())
+        self._consumer = Consumer(self._configuration(settings), logger=client_log)
 
     def _configuration(self, settings: Settings) -> dict[str, Any]:
         return {
@@ -115,14 +137,19 @@ class Source:
         messages = self._consumer.consume(most, seconds)
         if self._failure is not None:
             raise self._failure
+        if self._starts is not None:
+            # The assignment changed during the call. What it returned may be from before, and
+            # nothing tells which: read all of it again.
+            self._consumer.assign(self._starts)
+            self._starts = None
+            return []
         records = []
         for message in messages:
             if error := message.error():
                 self._judge(error, message)
             else:
                 records.append(_record(message))
-        # What was read before a rebalance in the same call is not ours to write.
-        return [record for record in records if record.partition in self._owned]
+        return records
 
     def pause(self) -> None:
         """Stop fetching; `read` goes on keeping our place in the group."""
@@ -165,19 +192,19 @@ class Source:
         try:
             owned = frozenset(partition.partition for partition in partitions)
             positions = self._assigned(owned)
-            consumer.assign(
-                [
-                    TopicPartition(self._topic, number, positions.get(number, OFFSET_BEGINNING))
-                    for number in sorted(owned)
-                ]
-            )
+            self._starts = [
+                TopicPartition(self._topic, number, positions.get(number, OFFSET_BEGINNING))
+                for number in sorted(owned)
+            ]
             self._owned = owned
+            consumer.assign(self._starts)
         except Exception as error:  # noqa: BLE001 - raised by read(); librdkafka is in between
             self._failure = error
             consumer.unassign()
 
     def _on_revoke(self, consumer: Consumer, _: list[TopicPartition]) -> None:
         self._owned = frozenset()
+        self._starts = []
         self._revoked()
         consumer.unassign()
 

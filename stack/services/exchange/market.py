@@ -17,7 +17,7 @@ from exchange.tape import Tape
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.02
-STALL_SECONDS = 0.25
+STALL_SECONDS = 0.5
 # How long a change of rate may go unnoticed while the market sleeps.
 _LONGEST_SLEEP_SECONDS = 0.25
 _TURN_SECONDS = 1.0
