@@ -224,14 +224,17 @@ class TopicClient:
         }
 
     def _remember(self, error: "KafkaError") -> None:
-        self._trouble = error.str()
+        # That all brokers are down follows from what was said before, and says less. A cause is
+        # reported once and not again while it lasts: it is kept until a look succeeds.
+        if error.name() != "_ALL_BROKERS_DOWN":
+            self._trouble = error.str()
 
     @contextmanager
     def _translating(self, what: str) -> Iterator[None]:
         """Turn librdkafka's exceptions into ours."""
-        self._trouble = ""
         try:
             yield
+            self._trouble = ""
         except _kafka().KafkaException as error:
             self._raise(error.args[0], what)
 

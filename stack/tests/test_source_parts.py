@@ -123,7 +123,9 @@ def test_windows_reach_back_to_the_start_without_a_hole(low: int, length: int, f
     while window.start > low:
         earlier = window.earlier()
         assert earlier.end == window.start
-        assert earlier.start < earlier.end
+        assert earlier.end - earlier.start == min(
+            2 * (window.end - window.start), window.start - low
+        )
         window = earlier
     assert window.earlier().start == window.earlier().end == low
 

@@ -11,12 +11,13 @@ import signal
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from k2chaos.system.lab.clone import PROJECT, Stack
 from k2chaos.system.lab.env_file import KEYS, read_env
+from k2chaos.system.lab.process import run, stream
 
 _CANDIDATES: Final = (("docker", "compose"), ("docker-compose",))
 _TAIL_LINES: Final = 15
@@ -54,7 +55,9 @@ def environment(
     images = {f"K2LAB_IMAGE_{name.upper()}": tag for name, tag in tags.items()}
     # The engine refuses a container more cores than the machine has.
     cpus = f"{min(2, max(1, cores))}.0"
-    return {**kept, **unset, **images, "K2LAB_BROKER_CPUS": cpus, "DOCKER_HOST": address}
+    # Compose 1.29 is a Python program; what it prints is read while it runs.
+    own = {"K2LAB_BROKER_CPUS": cpus, "DOCKER_HOST": address, "PYTHONUNBUFFERED": "1"}
+    return {**kept, **unset, **images, **own}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +75,18 @@ class Compose:
     stack: Stack
     environ: Mapping[str, str]
 
-    def attached(self, *arguments: str) -> int:
-        """Run it with our own input and output; return its exit code."""
-        return subprocess.run(
-            self._line(*arguments), env=dict(self.environ), check=False
-        ).returncode
+    def run(self, watch: Callable[[str], None], *arguments: str) -> None:
+        """
+        Run it to its end and hand every line it prints to *watch*.
+
+        Raises:
+            LabError: It failed; carries its last lines.
+        """
+        run(self._line(*arguments), watch, self.environ)
+
+    def stream(self, watch: Callable[[str], None], *arguments: str) -> int:
+        """Run it like `run`, and return its exit code."""
+        return stream(self._line(*arguments), watch, self.environ)
 
     def start(self, *arguments: str) -> "ComposeRun":
         """Run it in the background."""

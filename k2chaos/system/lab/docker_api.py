@@ -7,7 +7,6 @@ anything: who builds what, and what a container's state means, is said elsewhere
 """
 
 import contextlib
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from requests.exceptions import RequestException
 
 from k2chaos.errors import EngineUnreachable, LabError
+from k2chaos.system.lab.process import plain
 
 _PROJECT: Final = "com.docker.compose.project"
 _SERVICE: Final = "com.docker.compose.service"
@@ -27,8 +27,6 @@ _TIMEOUT_SECONDS: Final = 60.0
 # A step of a build may be silent for long: a big download behind a slow line.
 _BUILD_SECONDS: Final = 3600
 _TAIL_LINES: Final = 25
-# The engine colours what a step of a build writes to standard error.
-_ANSI: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +126,7 @@ class LabEngine:
                 network_mode=network, rm=True, forcerm=True, decode=True, timeout=_BUILD_SECONDS,
             )  # fmt: skip
             for event in events:
-                for line in _ANSI.sub("", str(event.get("stream", ""))).splitlines():
+                for line in plain(str(event.get("stream", ""))).splitlines():
                     if line.strip():
                         tail = [*tail[1 - _TAIL_LINES :], line]
                         yield line.strip()

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from rich.console import Console
 
@@ -11,10 +12,10 @@ from k2chaos.system.lab.clone import PROJECT, Stack, find_stack
 from k2chaos.system.lab.compose_file import read_services
 from k2chaos.system.lab.docker_api import LabContainer, LabEngine, connect
 from k2chaos.system.lab.images import image_tags
-from k2chaos.system.lab.progress import say
+from k2chaos.system.lab.progress import say, tasks
 from k2chaos.system.lab.up import lab_compose, one_at_a_time
 
-_STOP_SECONDS = "30"
+_STOP_SECONDS: Final = "30"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,21 +59,19 @@ def lab_down(console: Console, stack_dir: Path | None = None, *, volumes: bool =
     """
     stack = find_stack(stack_dir)
     engine = running_engine()
-    with one_at_a_time(console):
+    with one_at_a_time(console), tasks(console) as shown:
         compose = lab_compose(stack, engine, image_tags(stack))
+        task = shown.task("lab down")
         extra = ("--volumes",) if volumes else ()
         arguments = ("down", "--remove-orphans", "--timeout", _STOP_SECONDS, *extra)
-        if compose.attached(*arguments) != 0:
+        try:
+            compose.run(task.say, *arguments)
+        except LabError:
             # Compose stumbles over containers of another version of itself.
             for container in engine.containers(PROJECT):
                 engine.remove(container)
-            if compose.attached(*arguments) != 0:
-                message = "the lab did not go down: see what Compose said above"
-                raise LabError(message)
-    say(
-        console,
-        "the lab is down" + (", its data are removed" if volumes else ", its data are kept"),
-    )
+            compose.run(task.say, *arguments)
+        task.done("its data are removed" if volumes else "its data are kept")
 
 
 def lab_status(stack_dir: Path | None = None, *, memory: bool = False) -> list[ServiceStatus]:
@@ -138,8 +137,11 @@ def lab_logs(
     _known(stack, service)
     engine = running_engine()
     compose = lab_compose(stack, engine, image_tags(stack))
-    arguments = ["logs", "--no-color", f"--tail={tail}", *(["--follow"] if follow else [])]
-    return compose.attached(*arguments, *([service] if service else []))
+    options = ["--no-color", f"--tail={tail}", *(["--follow"] if follow else [])]
+    console = Console()
+    return compose.stream(
+        lambda line: say(console, line), "logs", *options, *([service] if service else [])
+    )
 
 
 def _known(stack: Stack, service: str | None) -> None:

@@ -119,18 +119,17 @@ def packages(wanted: Plan, available: Callable[[Collection[str]], frozenset[str]
     Raises:
         EngineUnreachable: It has none of the packages that bring Compose.
     """
-    names = []
-    if wanted.install_engine:
-        # Newer distributions have cut the client off the engine's package.
-        names += ["docker.io", "iptables", *available(["docker-cli"])]
-    if wanted.install_compose:
-        there = available(_COMPOSE_PACKAGES)
-        compose = next((name for name in _COMPOSE_PACKAGES if name in there), None)
-        if compose is None:
-            message = "the distribution has no package of Docker Compose: install it by hand"
-            raise EngineUnreachable(message)
-        names.append(compose)
-    return names
+    # Newer distributions have cut the client, which runs Compose, off the engine's package.
+    client = sorted(available(["docker-cli"]))
+    names = ["docker.io", "iptables", *client] if wanted.install_engine else client
+    if not wanted.install_compose:
+        return names
+    there = available(_COMPOSE_PACKAGES)
+    compose = next((name for name in _COMPOSE_PACKAGES if name in there), None)
+    if compose is None:
+        message = "the distribution has no package of Docker Compose: install it by hand"
+        raise EngineUnreachable(message)
+    return [*names, compose]
 
 
 def look(os_release: Path = Path("/etc/os-release")) -> HostFacts:

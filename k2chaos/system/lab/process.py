@@ -1,6 +1,7 @@
 """Running a command of the host whose output somebody watches."""
 
 import os
+import re
 import subprocess
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -9,6 +10,7 @@ from typing import Final
 from k2chaos.errors import LabError
 
 _TAIL_LINES: Final = 25
+_CONTROL: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 
 
 def run(
@@ -26,19 +28,41 @@ def run(
         LabError: It cannot be started, or failed; carries its last lines.
     """
     tail: deque[str] = deque(maxlen=_TAIL_LINES)
-    shown = " ".join(command)
+
+    def remember(line: str) -> None:
+        tail.append(line)
+        watch(line)
+
+    code = stream(command, remember, environ)
+    if code != 0:
+        head = f"{' '.join(command)} failed (exit code {code}):"
+        raise LabError("\n".join([head, *tail]))
+
+
+def stream(
+    command: Sequence[str], watch: Callable[[str], None], environ: Mapping[str, str] | None = None
+) -> int:
+    """
+    Run *command* like `run`, and return its exit code.
+
+    Raises:
+        LabError: It cannot be started.
+    """
     try:
         with subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             text=True, errors="replace", env=dict(os.environ if environ is None else environ),
         ) as process:  # fmt: skip
             assert process.stdout is not None, "piped"
-            for line in process.stdout:
+            for line in map(plain, process.stdout):
                 if line.strip():
-                    tail.append(line.rstrip())
-                    watch(line.strip())
+                    watch(line.rstrip())
     except OSError as error:
-        message = f"cannot run {shown}: {error}"
+        message = f"cannot run {' '.join(command)}: {error}"
         raise LabError(message) from error
-    if process.returncode != 0:
-        raise LabError("\n".join([f"{shown} failed (exit code {process.returncode}):", *tail]))
+    return process.returncode
+
+
+def plain(text: str) -> str:
+    """Return *text* without colours and control characters; line ends and tabs stay."""
+    return _CONTROL.sub("", text)
