@@ -45,7 +45,9 @@ def test_a_stall_is_reported_and_its_trades_never_happen() -> None:
 
 
 def test_a_market_at_rest_is_not_stalled_and_emits_nothing() -> None:
-    assert run(Pacer(0.0, 0.0), 0.0, 60.0) == 0
+    pacer = Pacer(0.0, 0.0)
+    assert run(pacer, 0.0, 60.0) == 0
+    assert pacer.due(1_000.0) == (0, 0.0)
 
 
 def test_slow_rates_sleep_until_the_next_trade_or_a_change_of_rate() -> None:

@@ -45,7 +45,8 @@ class Pacer:
         stalled = now - self._expected
         if stalled > STALL_SECONDS:
             self.begin(self.rate, now)
-            return 0, stalled
+            # A market at rest misses nothing.
+            return 0, stalled if self.rate else 0.0
         # The tolerance keeps a wake-up right on the grid from rounding down to one trade less.
         total = math.floor((now - self._origin) * self.rate + 1e-6)
         count = total - self._emitted
