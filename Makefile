@@ -24,6 +24,7 @@ check: $(VENV)/.installed ## Format, lint, types, import contracts, size budgets
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	cd stack/services && ../../$(BIN)/mypy -p exchange -p binance_stream -p consumer_crypto -p query_api --config-file ../../pyproject.toml
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/budgets
 

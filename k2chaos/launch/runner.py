@@ -16,13 +16,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from k2chaos.launch.child import EXPERIMENT, PARENT_FD, REPORT
 from k2chaos.clock import Clock, SystemClock
 from k2chaos.errors import ExperimentError, UsageError
 from k2chaos.experiment_file import ExperimentFile, is_url, read_experiment, uses_k2chaos
-from k2chaos.lint import lint_experiment
-from k2chaos.launch.outcome import Ending, Outcome, dry, exit_code, not_run, of_upstream, read_outcome
+from k2chaos.launch.child import EXPERIMENT, PARENT_FD, REPORT
+from k2chaos.launch.outcome import (
+    Ending,
+    Outcome,
+    dry,
+    exit_code,
+    not_run,
+    of_upstream,
+    read_outcome,
+)
 from k2chaos.launch.relay import Relay
+from k2chaos.lint import lint_experiment
 from k2chaos.sweeping import sweep_abandoned
 
 LOG: Final = "chaostoolkit.log"

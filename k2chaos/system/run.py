@@ -172,7 +172,9 @@ def begin_run(
             baseline,
             stack.pop_all(),
         )
-    folder.write_json("run.json", {**_facts(run, request), "versions": _versions(runtime.version())})
+    folder.write_json(
+        "run.json", {**_facts(run, request), "versions": _versions(runtime.version())}
+    )
     return run
 
 

@@ -80,7 +80,7 @@ class TableClient:
             since = self._literal(table, event_time_from - margin)
             names = (self.record.key, self.record.sequence.field, self.record.event_time)
             column = self.record.event_time
-            condition = GreaterThanOrEqual(column, since)  # type: ignore[call-arg]
+            condition = GreaterThanOrEqual(column, since)  # type: ignore[call-arg, misc]
             scan = table.scan(row_filter=condition, selected_fields=tuple(dict.fromkeys(names)))
             return self._records(scan.to_arrow())
 

@@ -41,11 +41,15 @@ def test_a_second_signal_does_not_cut_the_healing_short(interrupt: Interrupt) ->
 
 
 def test_a_shielded_step_is_done_before_the_signal_is_heard(interrupt: Interrupt) -> None:
-    done = []
+    done: list[str] = []
 
-    with pytest.raises(KeyboardInterrupt), interrupt.shield(), interrupt.shield():
-        os.kill(os.getpid(), signal.SIGTERM)
-        done.append("step")
+    def step() -> None:
+        with interrupt.shield(), interrupt.shield():
+            os.kill(os.getpid(), signal.SIGTERM)
+            done.append("step")
+
+    with pytest.raises(KeyboardInterrupt):
+        step()
 
     assert ["step"] == done
 

@@ -12,6 +12,7 @@ from k2chaos.errors import Interrupted
 from k2chaos.evidence.baseline import Baseline
 from k2chaos.evidence.reading import read_run
 from k2chaos.judge.document import verdict_document
+from k2chaos.pipeline import Exchange
 from k2chaos.system.gathering import gather_records
 from k2chaos.system.recovery import await_recovery
 from k2chaos.system.run import Run
@@ -44,11 +45,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
         api.put("BTC", *range(1, 101))
         api.put("ETH", *range(1, 101))
         pipeline = lab_pipeline(topic=None, table=None)
-        pipeline = replace(
-            pipeline,
-            exchange=replace(pipeline.exchange, control=exchange.url),
-            api=api.api,
-        )
+        pipeline = replace(pipeline, exchange=Exchange(exchange.url), api=api.api)
         run = run_of(pipeline, tmp_path)
         run = replace(run, baseline=Baseline(time_of(0), {"BTC": 90, "ETH": 90}))
         yield Bench(run, exchange, api)

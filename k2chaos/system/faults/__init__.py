@@ -175,7 +175,7 @@ def _inject(fault: Fault, hold: Hold, holding: Holding) -> None:
     if not witnessed.struck:
         message = (
             f"{fault.kind} of {fault.target} was asked for, and the engine did not refuse, but "
-            f"{WITNESS_DEADLINE_SECONDS:g} s later nothing of it can be seen: {dict(witnessed.seen)}"
+            f"{WITNESS_DEADLINE_SECONDS:g} s later nothing of it can be seen: {hold.witness}"
         )
         raise FaultNotInjected(message)
     holding.ledger.active(hold.fault_id, dict(witnessed.seen), at=holding.clock.now())
