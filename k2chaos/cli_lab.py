@@ -21,6 +21,26 @@ def lab() -> None:
     """  # noqa: D301 - \b is click's mark for lines to be left as they are
 
 
+@lab.command("engine", short_help="Get a container engine, without starting the lab.")
+def engine() -> int:
+    """
+    Get a container engine and the base image; start nothing else.
+
+    An engine that answers is used as it is. Where none does, it is installed and started on
+    Debian and Ubuntu as root; anywhere else the message says what to install.
+
+    \b
+    Example:
+      k2chaos lab engine
+    """  # noqa: D301
+    from rich.console import Console
+
+    from k2chaos.system.lab import prepare_engine
+
+    prepare_engine(Console())
+    return 0
+
+
 @lab.command("up", short_help="Build what is missing, start it, wait until it is healthy.")
 def up() -> int:
     """

@@ -132,7 +132,7 @@ def test_several_files_run_one_after_the_other_and_end_in_one_table(desk: Desk) 
         "second": ["fail", "3", "1"],
         "third": ["inconclusive", "3", "1"],
     }
-    assert "fail because told: as it was told" in result.stdout
+    assert "  told: as it was told" in result.stdout
     assert "the claim as the verdict tells it" in result.stdout
 
 

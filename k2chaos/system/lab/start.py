@@ -22,7 +22,7 @@ from k2chaos.system.lab.progress import say
 from k2chaos.system.lab.show import Board, board
 from k2chaos.system.lab.standing import ServiceStanding, Standing, judge
 
-DEADLINE_SECONDS: Final = 300.0
+DEADLINE_SECONDS: Final = 240.0
 _POLL_SECONDS: Final = 0.25
 _TAIL_LINES: Final = 20
 _COMPOSE_ATTEMPTS: Final = 4
