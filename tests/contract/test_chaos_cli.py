@@ -189,7 +189,7 @@ def test_a_mistake_in_the_second_file_keeps_the_first_from_running(desk: Desk) -
     for mistake in (
         "method[0].nam: unknown key; did you mean name?",
         "worse.json has 1 mistake",
-        "line 1, column 15",
+        "line 1, column ",
         "there is no such file",
     ):
         assert mistake in result.stderr
