@@ -4,10 +4,23 @@ import sys
 
 import click
 
-from k2chaos.errors import EXIT_CRASH
+from k2chaos.errors import EXIT_CRASH, UsageError
 
 _INCONCLUSIVE = 3
 _MEBI = 1 << 20
+
+
+def _refuse_during_a_run() -> None:
+    """Starting and stopping would end a run's fault behind its back."""
+    from k2chaos.evidence.state import held_pipelines, state_directory
+
+    holder = held_pipelines(state_directory()).get("lab")
+    if holder is not None:
+        message = (
+            f"run {holder.run} (process {holder.pid}) is using the lab; wait for its end, or "
+            "interrupt it (Ctrl-C there). Nothing was changed"
+        )
+        raise UsageError(message)
 
 
 @click.group(short_help="Start and stop the reference pipeline.")
@@ -59,6 +72,7 @@ def up() -> int:
     from k2chaos.system.lab import lab_up
 
     sweep_abandoned()
+    _refuse_during_a_run()
     lab_up(Console())
     return 0
 
@@ -79,6 +93,7 @@ def down(*, volumes: bool) -> int:
     from k2chaos.system.lab import lab_down
 
     sweep_abandoned()
+    _refuse_during_a_run()
     lab_down(Console(), volumes=volumes)
     return 0
 

@@ -11,6 +11,7 @@ import pytest
 
 from k2chaos.cli import cli
 from k2chaos.errors import UsageError
+from k2chaos.evidence.state import Holder, PipelineLock, state_directory
 from k2chaos.last_line import exit_code_of
 
 K2CHAOS = [sys.executable, "-m", "k2chaos.cli"]
@@ -165,3 +166,14 @@ def test_an_error_of_the_users_exits_with_its_code_and_no_traceback(
 
     assert exit_code_of(refuse) == 2
     assert capsys.readouterr().err == "k2chaos: that is no role\n"
+
+
+@pytest.mark.parametrize("command", ["up", "down"])
+def test_the_lab_is_neither_started_nor_stopped_under_a_run(command: str, tmp_path: Path) -> None:
+    directory = state_directory({"XDG_STATE_HOME": str(tmp_path / "state")})
+
+    with PipelineLock(directory, "lab").held_by(Holder("run-1", 42, "now", "")):
+        result = k2chaos("lab", command, folder=tmp_path)
+
+    assert 2 == result.returncode
+    assert "run run-1 (process 42) is using the lab" in result.stderr

@@ -175,9 +175,9 @@ class LabEngine:
             return frozenset(network["Id"] for network in self._client.api.networks())
 
     def remove(self, container: LabContainer) -> None:
-        """Remove a container, running or not; its named volumes stay."""
+        """Remove a container, running or not, with its nameless volumes; the named ones stay."""
         with _translated(f"remove {container.name}"), contextlib.suppress(NotFound):
-            self._client.api.remove_container(container.id, force=True)
+            self._client.api.remove_container(container.id, v=True, force=True)
 
     def unpause(self, container: LabContainer) -> None:
         """Thaw a paused container."""

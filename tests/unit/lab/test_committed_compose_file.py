@@ -43,3 +43,13 @@ def test_every_dependency_is_waited_for_until_it_is_healthy() -> None:
     }
 
     assert {"service_healthy"} == conditions
+
+
+def test_no_image_declares_a_volume_for_every_container_would_leave_a_nameless_one_behind() -> None:
+    declaring = [
+        path.parent.name
+        for path in STACK.images.glob("*/Dockerfile")
+        if "\nVOLUME" in path.read_text(encoding="utf-8")
+    ]
+
+    assert [] == declaring

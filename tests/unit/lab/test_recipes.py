@@ -111,6 +111,7 @@ def test_what_python_leaves_behind_does_not_count(stack: Stack) -> None:
     cached = stack.folder / "services" / "sink" / "__pycache__"
     cached.mkdir()
     (cached / "main.pyc").write_bytes(b"compiled")
+    (cached / "CACHEDIR.TAG").write_bytes(b"a cache")
 
     assert before == tagged(stack)
 
