@@ -3,7 +3,7 @@ Runtime over Docker Engine's API.
 
 The only importer of the docker SDK besides the lab's. Its objects do not leave this module, and
 its exceptions are translated here, once. Which engine: ``DOCKER_HOST``, else the current context
-of the docker CLI (the SDK ignores contexts), else the default socket.
+of the docker CLI (the SDK ignores contexts), else the default socket, else a rootless one.
 """
 
 import contextlib
@@ -42,9 +42,16 @@ def engine_address(environ: Mapping[str, str] = os.environ) -> str:
     config = Path(environ.get("DOCKER_CONFIG", Path.home() / ".docker"))
     name = environ.get("DOCKER_CONTEXT") or _json(config / "config.json").get("currentContext")
     if not name or name == "default":
-        return DEFAULT_SOCKET
+        return _rootless_socket(environ) or DEFAULT_SOCKET
     meta = config / "contexts" / "meta" / sha256(name.encode()).hexdigest() / "meta.json"
     return str(_json(meta).get("Endpoints", {}).get("docker", {}).get("Host", DEFAULT_SOCKET))
+
+
+def _rootless_socket(environ: Mapping[str, str]) -> str:
+    """A rootless engine's socket, where it is the only one; its installer may set no context."""
+    socket = Path(environ.get("XDG_RUNTIME_DIR", "")) / "docker.sock"
+    is_alone = not Path(DEFAULT_SOCKET.removeprefix("unix://")).exists()
+    return f"unix://{socket}" if is_alone and socket.is_absolute() and socket.exists() else ""
 
 
 def _json(path: Path) -> dict[str, Any]:
