@@ -15,9 +15,6 @@ from k2chaos.evidence.reading import RunEvidence
 
 Outcome = Literal["pass", "fail", "inconclusive"]
 
-EXIT_CODES: Final[Mapping[Outcome, int]] = {"pass": 0, "fail": 1, "inconclusive": 3}
-"""What a process that ran one experiment exits with; 2 is a usage error, 4 a crash of ours."""
-
 _FAULT_ACTIONS: Final = "k2chaos.actions"
 _NO_FAULTS: Final = frozenset({"await_recovery"})
 
