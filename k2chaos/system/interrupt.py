@@ -69,6 +69,27 @@ class Interrupt:
             yield
         finally:
             self._depth -= 1
+        self._raise_pending()
+
+    @contextlib.contextmanager
+    def exposed(self) -> Iterator[None]:
+        """
+        Let a signal end the block although a shield is around it (main thread only).
+
+        Whoever must clean up does so outside of the block and inside the shield: there is then no
+        moment between the two at which an exception could slip past the cleaning up.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        depth, self._depth = self._depth, 0
+        try:
+            self._raise_pending()
+            yield
+        finally:
+            self._depth = depth
+
+    def _raise_pending(self) -> None:
         if self._depth == 0 and self._pending:
             self._pending = False
             raise KeyboardInterrupt(self.reason)

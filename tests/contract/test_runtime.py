@@ -5,7 +5,6 @@ The real one works on one tiny container of its own, in a Compose project of its
 """
 
 import os
-import subprocess
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,9 +20,8 @@ from k2chaos.system.faults import Holding, System, held
 from k2chaos.system.faults.catalogue import FAULTS
 from k2chaos.system.interrupt import Interrupt
 from k2chaos.system.runtime import Container, HelperCall, Runtime
+from tests.contract.containers import docker, start_container
 from tests.fakes.runtime import FakeRuntime
-
-IMAGE = "debian:trixie-slim"
 
 
 @dataclass(frozen=True)
@@ -54,29 +52,11 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
         return
     runtime: DockerRuntime = request.getfixturevalue("engine")
     project = f"k2chaos-test-{uuid.uuid4().hex[:8]}"
-    name = _start_container(runtime.engine, project)
+    name = start_container(runtime.engine, project)
     try:
         yield Bench(runtime, Container(runtime.engine, project, "kafka"))
     finally:
-        _docker(runtime.engine, "rm", "--force", name)
-
-
-def _start_container(engine: str, project: str) -> str:
-    labels = {
-        "com.docker.compose.project": project,
-        "com.docker.compose.service": "kafka",
-        "com.docker.compose.container-number": "1",
-        "com.docker.compose.oneoff": "False",
-    }
-    options = [part for key, value in labels.items() for part in ("--label", f"{key}={value}")]
-    command = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.1; done"]
-    run = ("run", "--detach", "--restart", "unless-stopped", "--network", "none")
-    return _docker(engine, *run, *options, IMAGE, *command).strip()
-
-
-def _docker(engine: str, *arguments: str) -> str:
-    command = ["docker", "--host", engine, *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        docker(runtime.engine, "rm", "--force", name)
 
 
 def test_a_running_container_is_listed_and_says_it_runs(bench: Bench) -> None:

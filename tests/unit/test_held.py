@@ -1,5 +1,7 @@
 """What `held` promises, on a runtime of containers in memory."""
 
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from k2chaos.evidence.ledger import FaultLedger, read_ledger
 from k2chaos.system.faults import Fault, Holding, System, fault_to_json, held
 from k2chaos.system.faults.catalogue import FAULTS, fault_from_json
 from k2chaos.system.faults.process import Crash, Kill, Pause, Restart, Stop
-from k2chaos.system.interrupt import Interrupt
+from k2chaos.system.interrupt import SIGNALS, Interrupt
 from tests.fakes.clock import FakeClock
 from tests.fakes.runtime import FakeRuntime
 
@@ -167,6 +169,30 @@ def test_after_an_interrupt_nothing_further_is_injected(tmp_path: Path) -> None:
         pytest.fail("the body ran")
 
     assert [] == runtime.sent
+
+
+def test_a_signal_while_the_fault_is_being_injected_heals_it_at_once(tmp_path: Path) -> None:
+    runtime = FakeRuntime()
+    target = runtime.add("kafka")
+    holding = _holding(runtime, tmp_path)
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    holding.interrupt.install()
+
+    def interrupt(_container: object, verb: str) -> bool:
+        if verb == "pause":
+            os.kill(os.getpid(), signal.SIGINT)
+        return False
+
+    runtime.broken = interrupt
+    try:
+        with pytest.raises(KeyboardInterrupt), held(Pause(target), 1.0, holding):
+            pytest.fail("the body ran")
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    assert [("pause", "kafka"), ("unpause", "kafka")] == runtime.sent
+    assert () == read_ledger(tmp_path / "state.jsonl").open
 
 
 def test_a_crash_without_restart_policy_is_started_by_heal_and_says_so(tmp_path: Path) -> None:

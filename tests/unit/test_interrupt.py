@@ -54,6 +54,28 @@ def test_a_shielded_step_is_done_before_the_signal_is_heard(interrupt: Interrupt
     assert ["step"] == done
 
 
+def test_an_exposed_block_hears_what_came_before_it_and_the_cleaning_up_is_done(
+    interrupt: Interrupt,
+) -> None:
+    done: list[str] = []
+
+    def hold() -> None:
+        with interrupt.shield():
+            os.kill(os.getpid(), signal.SIGTERM)
+            done.append("inject")
+            try:
+                with interrupt.exposed():
+                    done.append("body")
+            finally:
+                os.kill(os.getpid(), signal.SIGTERM)
+                done.append("heal")
+
+    with pytest.raises(KeyboardInterrupt):
+        hold()
+
+    assert ["inject", "heal"] == done
+
+
 def test_after_a_request_nothing_further_may_be_injected(interrupt: Interrupt) -> None:
     interrupt.refuse_when_requested()
     interrupt.request("the operator")

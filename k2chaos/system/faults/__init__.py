@@ -138,36 +138,42 @@ def held(fault: Fault, longest_seconds: float, holding: Holding) -> Iterator[Hol
         FaultNotInjected: The witness did not see the fault; it was healed.
         FaultNotHealed: The witness still sees it; the ledger keeps it open.
     """
-    clock = holding.clock
     with holding.interrupt.shield():
         holding.interrupt.refuse_when_requested()
         fault = fault.prepare(holding.system)
-        hold = Hold(
-            f"{fault.kind}-{uuid.uuid4().hex[:8]}", fault.kind, str(fault.target), clock.now()
-        )
-        deadline = clock.now() + timedelta(seconds=longest_seconds + HEAL_DEADLINE_SECONDS)
-        holding.ledger.tried(hold.fault_id, fault_to_json(fault), deadline, at=hold.tried_at)
+        hold = _write_down(fault, longest_seconds, holding)
         try:
             _inject(fault, hold, holding)
-        except BaseException as error:
-            holding.ledger.failed(hold.fault_id, repr(error), at=clock.now())
+            active_from = holding.clock.monotonic()
+            try:
+                # Only here may a signal raise: on both sides of it the shield is up.
+                with holding.interrupt.exposed():
+                    yield hold
+            finally:
+                hold.held_seconds = holding.clock.monotonic() - active_from
+                hold.ended_early = not _still_there(fault, hold, holding)
+        finally:
             heal(fault, hold, holding)
-            raise
-    active_from = clock.monotonic()
-    try:
-        yield hold
-    finally:
-        hold.held_seconds = clock.monotonic() - active_from
-        with holding.interrupt.shield():
-            hold.ended_early = not _still_there(fault, hold, holding)
-            heal(fault, hold, holding)
+
+
+def _write_down(fault: Fault, longest_seconds: float, holding: Holding) -> Hold:
+    """Put *fault* on disk before it is in the system."""
+    now = holding.clock.now()
+    hold = Hold(f"{fault.kind}-{uuid.uuid4().hex[:8]}", fault.kind, str(fault.target), now)
+    deadline = now + timedelta(seconds=longest_seconds + HEAL_DEADLINE_SECONDS)
+    holding.ledger.tried(hold.fault_id, fault_to_json(fault), deadline, at=now)
+    return hold
 
 
 def _inject(fault: Fault, hold: Hold, holding: Holding) -> None:
     """Inject and wait for the witness."""
     started = holding.clock.monotonic()
     logger.info("injecting %s into %s", fault.kind, fault.target)
-    fault.inject(holding.system)
+    try:
+        fault.inject(holding.system)
+    except Exception as error:
+        holding.ledger.failed(hold.fault_id, str(error), at=holding.clock.now())
+        raise
     hold.injected_at = holding.clock.now()
     witnessed = _wait_until(fault, holding, WITNESS_DEADLINE_SECONDS, struck=True)
     hold.inject_seconds = holding.clock.monotonic() - started
@@ -177,6 +183,7 @@ def _inject(fault: Fault, hold: Hold, holding: Holding) -> None:
             f"{fault.kind} of {fault.target} was asked for, and the engine did not refuse, but "
             f"{WITNESS_DEADLINE_SECONDS:g} s later nothing of it can be seen: {hold.witness}"
         )
+        holding.ledger.failed(hold.fault_id, message, at=holding.clock.now())
         raise FaultNotInjected(message)
     holding.ledger.active(hold.fault_id, dict(witnessed.seen), at=holding.clock.now())
     logger.info("confirmed %s of %s after %.2f s", fault.kind, fault.target, hold.inject_seconds)

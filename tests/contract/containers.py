@@ -1,0 +1,25 @@
+"""Tiny containers of our own, labelled as Compose would label them."""
+
+import subprocess
+
+IMAGE = "debian:trixie-slim"
+
+
+def start_container(engine: str, project: str, service: str = "kafka") -> str:
+    """Start one that does nothing and stops at once when asked to; return its id."""
+    labels = {
+        "com.docker.compose.project": project,
+        "com.docker.compose.service": service,
+        "com.docker.compose.container-number": "1",
+        "com.docker.compose.oneoff": "False",
+    }
+    options = [part for key, value in labels.items() for part in ("--label", f"{key}={value}")]
+    command = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.1; done"]
+    run = ("run", "--detach", "--restart", "unless-stopped", "--network", "none")
+    return docker(engine, *run, *options, IMAGE, *command).strip()
+
+
+def docker(engine: str, *arguments: str) -> str:
+    """Run the docker CLI against *engine* and return what it printed."""
+    command = ["docker", "--host", engine, *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout

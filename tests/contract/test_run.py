@@ -1,0 +1,370 @@
+"""
+Whole runs: the real ``chaos`` command, the real control, faults on a real container.
+
+The pipeline is small: one container that plays the exchange's part, and an exchange and a query
+API that this process serves, with trades flowing from the one to the other.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from k2chaos.clock import SystemClock
+from k2chaos.errors import EngineUnreachable
+from k2chaos.system.engine import DockerRuntime, connect
+from k2chaos.system.runtime import Container
+from tests.contract.containers import docker, start_container
+from tests.fakes.api import KEY, FakeApi
+from tests.fakes.exchange import FakeExchange
+from tests.fakes.servers import Answer, Request, serving
+
+SYMBOLS = ("BTCUSDT", "ETHUSDT")
+CONTROL = {"name": "k2chaos", "provider": {"type": "python", "module": "k2chaos.controls"}}
+
+
+class Market:
+    """An exchange and an API between which trades flow, ten a tick, with their true times."""
+
+    def __init__(self) -> None:
+        self.exchange = FakeExchange(dict.fromkeys(SYMBOLS, 0))
+        self.api = FakeApi()
+        self.lock = threading.Lock()
+        self.is_flowing = True
+        self.swallow: set[int] = set()
+        self._stop = threading.Event()
+
+    @contextmanager
+    def open(self) -> Iterator["Market"]:
+        with serving(self._locked(self.exchange.answer)) as exchange:
+            self.exchange.server = exchange
+            with serving(self._locked(self.api.answer)) as api:
+                self.api.server = api
+                thread = threading.Thread(target=self._flow, daemon=True)
+                thread.start()
+                yield self
+                self._stop.set()
+                thread.join()
+
+    def _locked(self, answer: Callable[[Request], Answer]) -> Callable[[Request], Answer]:
+        def guarded(request: Request) -> Answer:
+            with self.lock:
+                return answer(request)
+
+        return guarded
+
+    def _flow(self) -> None:
+        while not self._stop.wait(0.05):
+            with self.lock:
+                self._tick()
+
+    def _tick(self) -> None:
+        now = datetime.now(UTC)
+        self.exchange.now = now
+        if not self.is_flowing:
+            return
+        for symbol in SYMBOLS:
+            first = self.exchange.last_ids[symbol] + 1
+            self.exchange.last_ids[symbol] += 10
+            ids = [one for one in range(first, first + 10) if one not in self.swallow]
+            self.api.put(symbol, *ids, at=now)
+
+
+@dataclass
+class Desk:
+    """A folder with a pipeline file, a container, and the commands to work with them."""
+
+    folder: Path
+    market: Market
+    runtime: DockerRuntime
+    target: Container
+    environ: dict[str, str] = field(default_factory=dict)
+    started: list["subprocess.Popen[str]"] = field(default_factory=list)
+
+    def write(self, name: str = "trial", **changes: Any) -> str:
+        """An experiment that pauses the container; *changes* replace its parts."""
+        path = self.folder / f"{name}.json"
+        path.write_text(json.dumps({**experiment(), **changes}))
+        return path.name
+
+    def start(self, *words: str) -> "subprocess.Popen[str]":
+        process = subprocess.Popen(
+            [sys.executable, "-m", "chaostoolkit", *words],
+            cwd=self.folder,
+            env={**os.environ, **self.environ},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.started.append(process)
+        return process
+
+    def end(self) -> None:
+        """Let go of what a failing test left running."""
+        for process in self.started:
+            process.kill()
+            process.communicate()
+
+    def run(self, *words: str) -> tuple[int, str]:
+        process = self.start("run", *words)
+        output, _ = process.communicate(timeout=120)
+        return process.returncode, output
+
+    def k2chaos(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        code = "import sys; from k2chaos.cli import main; sys.argv[0] = 'k2chaos'; main()"
+        return subprocess.run(
+            [sys.executable, "-c", code, *words],
+            cwd=self.folder.parent,
+            env={**os.environ, **self.environ},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def verdict(self) -> dict[str, Any]:
+        (path,) = (self.folder / "journals").glob("*/verdict.json")
+        verdict: dict[str, Any] = json.loads(path.read_text())
+        return verdict
+
+    def codes(self) -> set[str]:
+        return {reason["code"] for reason in self.verdict()["reasons"]}
+
+    def status(self) -> str:
+        return self.runtime.state(self.target).status
+
+    def until(self, condition: Callable[[], bool], seconds: float = 30.0) -> None:
+        clock = SystemClock()
+        deadline = clock.monotonic() + seconds
+        while not condition():
+            assert clock.monotonic() < deadline, "it did not come true in time"
+            clock.wait(0.02)
+
+
+def probe(func: str, tolerance: Any, **arguments: Any) -> dict[str, Any]:
+    provider = {"type": "python", "module": "k2chaos.probes", "func": func, "arguments": arguments}
+    return {"type": "probe", "name": func, "tolerance": tolerance, "provider": provider}
+
+
+def action(func: str, **arguments: Any) -> dict[str, Any]:
+    provider = {"type": "python", "module": "k2chaos.actions", "func": func, "arguments": arguments}
+    return {"type": "action", "name": func, "provider": provider}
+
+
+def experiment() -> dict[str, Any]:
+    return {
+        "title": "A frozen exchange loses nothing",
+        "description": "It is only a container that does nothing.",
+        "controls": [CONTROL],
+        "steady-state-hypothesis": {
+            "title": "All is well",
+            "probes": [
+                probe("impaired_services", 0),
+                probe("freshness_seconds", {"type": "range", "range": [0, 5]}, stage="api"),
+                probe("lost_records", 0, stage="api"),
+                probe("duplicated_records", 0, stage="api"),
+            ],
+        },
+        "method": [
+            action("pause", role="exchange", duration=1),
+            action("await_recovery", deadline=20),
+        ],
+        "rollbacks": [],
+        "runtime": {"rollbacks": {"strategy": "always"}},
+    }
+
+
+def pipeline(market: Market, project: str) -> dict[str, Any]:
+    return {
+        "schema": 1,
+        "name": "trial",
+        "environment": "lab",
+        "compose": {"project": project},
+        "services": {"exchange": "kafka", "api": "kafka-api"},
+        "exchange": {"control": market.exchange.server.url},
+        "api": {"url": market.api.server.url, "key": "${TRIAL_KEY}"},
+        "record": {
+            "key": "symbol",
+            "sequence": {"field": "trade_id", "prefix": "BINANCE-"},
+            "event_time": "timestamp",
+        },
+    }
+
+
+@pytest.fixture(scope="module")
+def runtime() -> DockerRuntime:
+    try:
+        return connect()
+    except EngineUnreachable as error:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def desk(tmp_path: Path, runtime: DockerRuntime) -> Iterator[Desk]:
+    project = f"k2chaos-test-{uuid.uuid4().hex[:8]}"
+    names = [start_container(runtime.engine, project, one) for one in ("kafka", "kafka-api")]
+    folder = tmp_path / "work"
+    folder.mkdir()
+    try:
+        with Market().open() as market:
+            (folder / "pipeline.yaml").write_text(yaml.safe_dump(pipeline(market, project)))
+            environ = {
+                "K2CHAOS_PIPELINE": "pipeline.yaml",
+                "TRIAL_KEY": KEY,
+                "XDG_STATE_HOME": str(tmp_path / "state"),
+            }
+            target = Container(runtime.engine, project, "kafka")
+            desk = Desk(folder, market, runtime, target, environ)
+            yield desk
+            desk.end()
+    finally:
+        docker(runtime.engine, "rm", "--force", *names)
+
+
+def test_a_fault_that_harms_nothing_passes_with_its_witness(desk: Desk) -> None:
+    code, output = desk.run(desk.write())
+
+    verdict = desk.verdict()
+    assert (0, "pass", []) == (code, verdict["verdict"], verdict["reasons"]), output
+    (fault,) = verdict["faults"]
+    assert "paused" == fault["witness"]["injected"]["status"]
+    assert "running" == fault["witness"]["healed"]["status"]
+    assert 1.0 <= fault["achieved_seconds"] < 1.2
+    assert verdict["records"]["expected"] == verdict["records"]["api"] > 200
+    assert fault["recovery"]["from_heal"]["fresh_seconds"] >= 0
+
+
+def test_no_secret_is_in_the_evidence(desk: Desk) -> None:
+    desk.run(desk.write())
+
+    written = [path for path in (desk.folder / "journals").rglob("*") if path.is_file()]
+    assert len(written) >= 7
+    assert [] == [path.name for path in written if KEY.encode() in path.read_bytes()]
+
+
+def test_records_that_never_arrive_fail_with_their_number(desk: Desk) -> None:
+    desk.market.swallow = set(range(500, 507))
+    code, output = desk.run(desk.write())
+
+    verdict = desk.verdict()
+    assert (1, "fail") == (code, verdict["verdict"]), output
+    assert 14 == verdict["records"]["lost"]
+    assert "promise-broken" in desk.codes()
+
+
+def test_a_container_that_is_frozen_already_is_inconclusive_and_untouched(desk: Desk) -> None:
+    docker(desk.runtime.engine, "pause", desk.runtime.state(desk.target).container_id)
+    before = desk.runtime.state(desk.target)
+
+    code, _ = desk.run(desk.write())
+
+    assert 3 == code
+    assert "baseline-unmet" in desk.codes()
+    assert "kafka is paused" in str(desk.verdict()["reasons"])
+    assert before == desk.runtime.state(desk.target)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_heals_and_is_inconclusive(number: signal.Signals, desk: Desk) -> None:
+    name = desk.write(method=[action("pause", role="exchange", duration=60)])
+    process = desk.start("run", name)
+    desk.until(lambda: desk.status() == "paused")
+    process.send_signal(number)
+    desk.until(lambda: desk.status() == "running")
+    process.communicate(timeout=60)
+
+    assert 3 == process.returncode
+    assert "interrupted" in desk.codes()
+    assert "no run, and no fault is open" in desk.k2chaos("status").stdout
+
+
+def test_a_run_whose_parent_is_killed_heals(desk: Desk) -> None:
+    name = desk.write(method=[action("pause", role="exchange", duration=60)])
+    process = desk.start("run", name)
+    desk.until(lambda: desk.status() == "paused")
+    process.kill()
+
+    desk.until(lambda: desk.status() == "running")
+    desk.until(lambda: any((desk.folder / "journals").glob("*/verdict.json")))
+    process.communicate(timeout=60)
+    assert "interrupted" in desk.codes()
+
+
+def test_what_a_run_left_that_was_killed_whole_is_healed_by_the_next_command(desk: Desk) -> None:
+    name = desk.write(method=[action("pause", role="exchange", duration=60)])
+    process = desk.start("run", name)
+    desk.until(lambda: desk.status() == "paused")
+    (child,) = _children(process.pid)
+    os.kill(process.pid, signal.SIGKILL)
+    os.kill(child, signal.SIGKILL)
+    process.communicate(timeout=60)
+
+    assert "paused" == desk.status()
+    assert "abandoned" in desk.k2chaos("status").stdout
+    assert "healed" in desk.k2chaos("heal").stdout
+    assert "running" == desk.status()
+
+
+def test_a_second_run_is_refused_and_told_who_holds_the_pipeline(desk: Desk) -> None:
+    long = desk.write("long", method=[action("pause", role="exchange", duration=60)])
+    process = desk.start("run", long)
+    desk.until(lambda: desk.status() == "paused")
+
+    code, output = desk.run(desk.write("second"))
+
+    assert 0 not in {code, process.poll()}
+    assert "is held by run" in output
+    assert "paused" == desk.status()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+
+
+def test_a_wrong_key_is_a_usage_error_before_anything_is_touched(desk: Desk) -> None:
+    desk.environ["TRIAL_KEY"] = "a-wrong-key"
+    before = desk.runtime.state(desk.target)
+
+    code, output = desk.run(desk.write())
+
+    assert 2 == code
+    assert "credentials were refused" in output
+    assert before == desk.runtime.state(desk.target)
+    assert [] == list((desk.folder / "journals").glob("*"))
+
+
+def test_an_idle_market_proves_nothing(desk: Desk) -> None:
+    desk.until(lambda: desk.market.exchange.last_ids["BTCUSDT"] > 0)
+    desk.market.is_flowing = False
+
+    code, _ = desk.run(desk.write())
+
+    assert 3 == code
+    assert "too-few-records" in desk.codes()
+
+
+def test_a_fault_that_somebody_else_ends_is_inconclusive(desk: Desk) -> None:
+    identifier = desk.runtime.state(desk.target).container_id
+    process = desk.start("run", desk.write(method=[action("pause", role="exchange", duration=3)]))
+    desk.until(lambda: desk.status() == "paused")
+    docker(desk.runtime.engine, "unpause", identifier)
+    process.communicate(timeout=60)
+
+    assert 3 == process.returncode
+    assert "fault-ended-early" in desk.codes()
+
+
+def _children(pid: int) -> list[int]:
+    path = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(child) for child in path.read_text().split()]
