@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 EXPERIMENTS ?= experiments/broker-restart.json experiments/sink-kill.json experiments/source-kill.json
 
 .DEFAULT_GOAL := help
-.PHONY: help setup engine check format test lab lab-down demo chaos bench lock clean
+.PHONY: help setup engine check format docs test lab lab-down demo chaos bench lock clean
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,17 +20,21 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 engine: $(VENV)/.installed
 	@$(BIN)/k2chaos lab engine
 
-check: $(VENV)/.installed ## Format, lint, types, import contracts, size budgets
+check: $(VENV)/.installed ## Format, lint, types, import contracts, generated docs, size budgets
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	cd stack/services && ../../$(BIN)/mypy -p exchange -p binance_stream -p consumer_crypto -p query_api --config-file ../../pyproject.toml
 	$(BIN)/lint-imports
+	$(BIN)/python tools/reference.py --check
 	$(BIN)/python -m pytest -q tests/budgets
 
 format: $(VENV)/.installed ## Format the code and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(VENV)/.installed ## Write the reference pages from the code
+	$(BIN)/python tools/reference.py
 
 test: setup ## Unit tests, and the contract suite on fakes and on the real engine
 	$(BIN)/python -m pytest

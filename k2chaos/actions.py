@@ -179,17 +179,18 @@ def await_recovery(
     deadline: float = 120.0, configuration: Configuration = None, secrets: Secrets = None
 ) -> dict[str, Any]:
     """
-    Wait until the pipeline is whole, drained and fresh again.
+    Wait until every service is healthy, every record has arrived, and the data is fresh.
 
-    Whole: every service runs and is healthy. Drained: every record emitted up to this call can be
-    seen at the last stage. Fresh: the last stage is within the freshness budget. The last action
-    of a method, so that the hypothesis after it judges the pipeline, not the recovery.
+    ``service``: every service runs and is healthy. ``caught_up``: every record emitted up to this
+    call can be seen at the last stage. ``fresh``: the last stage is within the freshness budget.
+    The last action of a method, so that the hypothesis after it judges the pipeline, not the
+    recovery.
 
     Args:
         deadline: Seconds after which the pipeline counts as not recovered. That is a result, not
             an error, and fails the run.
 
     Returns:
-        ``recovered``, and after how many seconds each phase was reached (missing: not reached).
+        ``recovered``, and after how many seconds each phase was reached (``null``: not reached).
     """
     return recover(current_run(), deadline)

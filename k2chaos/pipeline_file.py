@@ -133,7 +133,10 @@ def _resolve(
         if name in values:
             secrets.append(values[name])
         else:
-            mistakes.append(f"{where}: variable {name} is not set (for the lab: `k2chaos lab up`)")
+            mistakes.append(
+                f"{where}: variable {name} is not set: export it, or put it into env_file "
+                "(`k2chaos lab up` makes the lab's)"
+            )
     return _VARIABLE.sub(lambda match: values.get(match[1], ""), node)
 
 

@@ -30,6 +30,8 @@ def main(folder):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
     print("installing the packages of requirements.lock (by hash)", flush=True)
     pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
     run([*pip, "--require-hashes", "--requirement", "requirements.lock"])
+    # The licence table, which Chaos Toolkit 1.19 needs, is warned about at length.
+    os.environ["PYTHONWARNINGS"] = "ignore"
     run([*pip, "--no-deps", "--no-build-isolation", "--editable", "."])
 
 

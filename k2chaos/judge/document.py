@@ -113,7 +113,7 @@ def _freshness(evidence: RunEvidence, budgets: Mapping[str, Any]) -> dict[str, A
 
 
 def _records(evidence: RunEvidence, findings: Sequence[Finding]) -> dict[str, Any]:
-    """How many records were expected, seen at each stage, lost and duplicated."""
+    """How many were expected, seen at each stage, lost, duplicated; ``None``: nobody looked."""
     window = evidence.window
     counts = (
         {stage: count_records(window, table) for stage, table in evidence.records.items()}
@@ -123,8 +123,8 @@ def _records(evidence: RunEvidence, findings: Sequence[Finding]) -> dict[str, An
     return {
         "expected": window.expected if window else None,
         **counts,
-        "lost": _total(findings, "lost"),
-        "duplicated": _total(findings, "duplicated"),
+        "lost": _total(findings, "lost") if counts else None,
+        "duplicated": _total(findings, "duplicated") if counts else None,
     }
 
 

@@ -1,6 +1,7 @@
 """The table at the end: one row per experiment, then why each one that did not pass did not."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final, TextIO
 
 from rich.console import Console
@@ -55,7 +56,12 @@ def _print_details(outcome: Outcome, console: Console) -> None:
         more = len(outcome.reasons) - _REASONS_SHOWN
         console.print(f"  and for {more} more reasons, in verdict.json")
     if outcome.folder:
-        console.print(f"  {escape(outcome.folder)}", soft_wrap=True)
+        console.print(f"  {escape(_from_here(outcome.folder))}", soft_wrap=True)
+
+
+def _from_here(folder: str) -> str:
+    path, here = Path(folder), Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def _short(claim: str) -> str:

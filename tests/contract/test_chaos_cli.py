@@ -379,3 +379,11 @@ def test_a_child_born_with_interrupts_ignored_still_ends_with_its_parent(desk: D
 def test_upstreams_other_commands_still_work(desk: Desk) -> None:
     assert desk.chaos("validate", desk.upstreams("theirs")).returncode == 0
     assert "SOURCE..." in desk.chaos("run", "--help").stdout
+
+
+def test_chaos_toolkit_discovers_every_action_and_probe(desk: Desk) -> None:
+    desk.chaos("discover", "--no-install", "chaostoolkit-k2chaos")
+
+    found = json.loads((desk.folder / "discovery.json").read_text(encoding="utf-8"))
+    names = {activity["name"] for activity in found["activities"]}
+    assert {"pause", "crash", "await_recovery", "freshness_seconds", "lost_records"} <= names
