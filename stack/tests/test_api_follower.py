@@ -15,7 +15,7 @@ from pyiceberg.io.pyarrow import PyArrowFileIO
 
 from query_api import follower
 from query_api.follower import WINDOW_MICROS, Follower, View, window_start
-from query_api.lake import FOREVER, File
+from query_api.lake import FOREVER, File, Rewrite
 from query_api.queries import Archive, NotReadyError, TooSlowError, from_memory, is_known
 from query_api.trades import COLUMNS, Wanted
 
@@ -47,6 +47,7 @@ class Lake:
         self.snapshot: Snap | None = None
         self.held: dict[str, File] = {}
         self.failing: Exception | None = None
+        self.rewritten: list[Rewrite] | None = None
         self.io = PyArrowFileIO()
 
     def add(self, *rows: tuple[int, str, int]) -> str:
@@ -67,6 +68,20 @@ class Lake:
 
     def files(self, current: Any) -> dict[str, File]:
         return dict(self.held)
+
+    def rewrites(self, since: int, current: Any) -> list[Rewrite] | None:
+        return self.rewritten
+
+    def compact(self, *paths: str) -> str:
+        """Put the rows of *paths* into one file, of which only the listing is right."""
+        old = [self.held.pop(path) for path in paths]
+        path = str(self.folder / f"compacted-{len(self.held)}.parquet")
+        rows = sum(file.rows for file in old)
+        first, last = min(file.first for file in old), max(file.last for file in old)
+        self.held[path] = File(path, rows, first, last)
+        self.rewritten = [Rewrite(frozenset(paths), {path: self.held[path]})]
+        self.commit()
+        return path
 
 
 def _table(rows: tuple[tuple[int, str, int], ...]) -> pa.Table:
@@ -135,6 +150,44 @@ def test_compaction_changes_nothing_that_is_seen(lake: Lake) -> None:
     assert in_memory(after) == in_memory(before) == [4, 3, 2, 1, 0]
     assert after.totals == before.totals
     assert after.rows == before.rows
+
+
+def test_a_rewrite_is_followed_without_reading_a_file(lake: Lake) -> None:
+    _, view = seen(lake)
+    small = [lake.add((NOW + n, "AAA", n)) for n in range(5)]
+    before = view()
+    # The file is not there: whoever reads it fails.
+    path = lake.compact(*small[:4])
+    lake.add((NOW + 9, "BBB", 9))
+    after = view()
+    assert in_memory(after) == [9, 4, 3, 2, 1, 0]
+    assert after.files.keys() == {path, small[4], *after.files.keys()}
+    assert after.totals["AAA", "BINANCE"] == before.totals["AAA", "BINANCE"]
+    assert after.counted[path]["AAA", "BINANCE"].count == 4
+    assert (after.uncounted, after.rows) == (0, 6)
+
+
+def test_a_rewrite_that_does_not_add_up_is_not_believed(lake: Lake) -> None:
+    _, view = seen(lake)
+    small = [lake.add((NOW + n, "AAA", n)) for n in range(3)]
+    view()
+    for path in small:
+        del lake.held[path]
+    path = lake.add((NOW, "AAA", 7))
+    lake.rewritten = [Rewrite(frozenset(small), {path: lake.held[path]})]
+    assert in_memory(view()) == [7]
+
+
+def test_a_rewrite_of_files_never_seen_is_not_believed(lake: Lake) -> None:
+    _, view = seen(lake)
+    small = [lake.add((NOW + n, "AAA", n)) for n in range(2)]
+    view()
+    small.append(lake.add((NOW + 2, "AAA", 2)))
+    for path in small:
+        del lake.held[path]
+    path = lake.add(*((NOW + n, "AAA", n) for n in range(3)))
+    lake.rewritten = [Rewrite(frozenset(small), {path: lake.held[path]})]
+    assert in_memory(view()) == [2, 1, 0]
 
 
 def test_rows_that_are_gone_from_the_table_are_gone_from_memory(lake: Lake) -> None:

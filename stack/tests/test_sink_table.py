@@ -11,8 +11,9 @@ from sink_catalog import Lake
 
 from consumer_crypto import trade
 from consumer_crypto.errors import FencedError, HistoryLostError, WrongTopicError
+from consumer_crypto.files import Step
 from consumer_crypto.offsets import PROPERTY
-from consumer_crypto.table import Step, TradesTable
+from consumer_crypto.table import TradesTable
 
 NAME = "market_data.trades"
 OWNED = frozenset(range(40))

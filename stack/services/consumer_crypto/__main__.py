@@ -10,6 +10,9 @@ import threading
 import time
 from typing import Final
 
+from pyiceberg.catalog import Catalog
+from pyiceberg.table import Table
+
 from consumer_crypto.catalog import connect
 from consumer_crypto.codec import Decoder, Registries
 from consumer_crypto.dlq import DeadLetters
@@ -17,7 +20,9 @@ from consumer_crypto.errors import FatalError
 from consumer_crypto.health import Vitals, serve
 from consumer_crypto.settings import Settings
 from consumer_crypto.sink import Sink
-from consumer_crypto.table import TradesTable
+from consumer_crypto.sweep import Sweeper
+from consumer_crypto.table import FRESH_SECONDS, TradesTable
+from consumer_crypto.upkeep import Upkeep
 from consumer_crypto.writer import Writer
 
 _log = logging.getLogger("consumer_crypto")
@@ -64,12 +69,27 @@ def main() -> int:
 
 def _assemble(settings: Settings) -> Sink:
     vitals = Vitals(started_at=time.monotonic())
-    table = TradesTable(lambda: connect(settings), settings.table, settings.topic)
+    fresh_seconds = min(FRESH_SECONDS, settings.upkeep.grace_seconds / 3)
+    table = TradesTable(lambda: connect(settings), settings.table, settings.topic, fresh_seconds)
     letters = DeadLetters(settings.kafka_bootstrap, settings.topic, settings.dlq_topic)
     decoder = Decoder(Registries(settings.registries).schema)
-    sink = Sink(settings, table, Writer(decoder, letters, table, vitals), vitals)
+    upkeep = Upkeep(table, settings.upkeep)
+    sink = Sink(settings, table, Writer(decoder, letters, table, upkeep, vitals), vitals)
+    _sweep(settings)
     serve(vitals, settings.port)
     return sink
+
+
+def _sweep(settings: Settings) -> None:
+    catalogs: list[Catalog] = []
+
+    def load() -> Table:
+        if not catalogs:
+            catalogs.append(connect(settings))
+        return catalogs[0].load_table(settings.table)
+
+    grace = settings.upkeep.grace_seconds
+    Sweeper(load, grace).start(max(settings.upkeep.seconds, grace / 10))
 
 
 if __name__ == "__main__":

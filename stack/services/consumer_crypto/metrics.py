@@ -31,3 +31,17 @@ LAST_EVENT_TIME: Final = Gauge(
 )
 LAST_COMMIT: Final = Gauge("k2_sink_last_commit_timestamp_seconds", "When the last commit ended.")
 BUFFERED: Final = Gauge("k2_sink_buffered_records", "Records read and not handed over yet.")
+UPKEEP_SECONDS: Final = Histogram(
+    "k2_sink_upkeep_seconds",
+    "How long a step of upkeep kept the writer from its batches.",
+    ["step"],
+    buckets=(0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5, 10, 30),
+)
+UPKEEP_FAILURES: Final = Counter(
+    "k2_sink_upkeep_failures", "Steps of upkeep that failed.", ["step"]
+)
+SNAPSHOTS_EXPIRED: Final = Counter("k2_sink_snapshots_expired", "Snapshots expired.")
+FILES_COMPACTED: Final = Counter("k2_sink_files_compacted", "Small files put into bigger ones.")
+ROWS_COMPACTED: Final = Counter("k2_sink_rows_compacted", "Rows written anew by compactions.")
+FILES_DELETED: Final = Counter("k2_sink_files_deleted", "Files deleted that nothing refers to.")
+FILES_STORED: Final = Gauge("k2_sink_files_stored", "Data files and manifests in the store.")

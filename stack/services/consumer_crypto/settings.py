@@ -12,6 +12,41 @@ _REGISTRIES = (
 
 
 @dataclass(frozen=True, slots=True)
+class UpkeepSettings:
+    """How the table is looked after."""
+
+    seconds: float = 30.0
+    """Between two looks for snapshots to expire, or files to delete."""
+    keep_seconds: float = 600.0
+    """How long a snapshot can be read after it was replaced, at least."""
+    grace_seconds: float = 900.0
+    """How long a file stays after the last snapshot that refers to it went."""
+    files: int = 60
+    """How many files of one size make a compaction worth while."""
+    rows: int = 100_000
+    """How many rows a file should have in the end."""
+    leave: int = 10
+    """How many of the newest files are left alone."""
+
+    @classmethod
+    def from_environment(cls, env: Mapping[str, str]) -> Self:
+        """
+        Read the settings.
+
+        Raises:
+            ValueError: A variable does not parse; the message names it.
+        """
+        return cls(
+            seconds=_positive(env, "UPKEEP_SECONDS", cls().seconds),
+            keep_seconds=_positive(env, "SNAPSHOTS_KEEP_SECONDS", cls().keep_seconds),
+            grace_seconds=_positive(env, "FILES_GRACE_SECONDS", cls().grace_seconds),
+            files=_whole(env, "COMPACT_FILES", cls().files, least=2),
+            rows=_whole(env, "COMPACT_ROWS", cls().rows, least=1),
+            leave=_whole(env, "COMPACT_LEAVE", cls().leave, least=1),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The settings of one sink; defaults are those of the lab's network."""
 
@@ -28,6 +63,7 @@ class Settings:
     table: str
     batch_seconds: float
     batch_records: int
+    upkeep: UpkeepSettings
     port: int
     log_level: str
 
@@ -54,6 +90,7 @@ class Settings:
             table=env.get("TABLE", "market_data.trades"),
             batch_seconds=_positive(env, "BATCH_SECONDS", 2.0),
             batch_records=int(_positive(env, "BATCH_RECORDS", 5000)),
+            upkeep=UpkeepSettings.from_environment(env),
             port=int(_positive(env, "PORT", 8080)),
             log_level=env.get("LOG_LEVEL", "INFO").upper(),
         )
@@ -84,3 +121,11 @@ def _positive(env: Mapping[str, str], name: str, default: float) -> float:
         message = f"{name} must be a number above 0, not {text!r}"
         raise ValueError(message)
     return value
+
+
+def _whole(env: Mapping[str, str], name: str, default: int, least: int) -> int:
+    value = _positive(env, name, default)
+    if value != int(value) or value < least:
+        message = f"{name} must be a whole number of at least {least}, not {env[name]!r}"
+        raise ValueError(message)
+    return int(value)

@@ -33,19 +33,34 @@ How a record is kept from being written twice, or from being lost:
 5.  A process that was killed in the middle of a commit leaves such a late request behind, too. If
     its successor loaded the table before it landed, the successor's first commit is refused, sees
     offsets it did not write, and ends; the next one starts from the truth.
+
+6.  Upkeep (`upkeep.py`) runs between two batches, in the same thread, on the same snapshot we
+    know, so it is under the same rules. A compaction is a commit that asserts ``main`` as in 2,
+    takes files out and puts the same rows back in, and carries the offsets and the batch id of
+    the snapshot it builds on. It lands wholly or not at all; if it lands, every file it takes out
+    was still in the table, for ``main`` had not moved. Refused: nothing happened. Unknown: the
+    next append loads the table and asserts what it finds there; then either the compaction was in
+    what it found, or it lands first and that append is refused once and finds it, or the append
+    lands first and the compaction is refused for ever. Either way the rows are the same and so are
+    the offsets, so it fences nobody, be it ours, a killed predecessor's or a twin's.
+
+7.  Expiring snapshots never moves ``main`` (it asserts it, too). It keeps everything from the
+    current snapshot back to the newest that carries offsets. Should it take the proof that a batch
+    of another sink was written, that sink sees its offsets moved, ends, and resumes from the table.
+
+8.  Files that no snapshot refers to are deleted later (`sweep.py`). The files of a batch that is
+    still being tried are such files; so tries go on with files written anew, long before the old
+    ones are old enough to be deleted.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from typing import Final
+from typing import Final, TypeVar
 
-import pyarrow as pa
-import pyarrow.compute as pc
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import (
     CommitFailedException,
@@ -53,13 +68,12 @@ from pyiceberg.exceptions import (
     NoSuchTableError,
     TableAlreadyExistsError,
 )
-from pyiceberg.io.pyarrow import write_file
 from pyiceberg.manifest import DataFile
-from pyiceberg.partitioning import PartitionFieldValue, PartitionKey
-from pyiceberg.table import Table, TableProperties, WriteTask
+from pyiceberg.table import Table, TableProperties
 
 from consumer_crypto import trade
 from consumer_crypto.errors import FencedError, HistoryLostError, WrongTopicError
+from consumer_crypto.files import Step
 from consumer_crypto.offsets import (
     PROPERTY,
     Carried,
@@ -71,7 +85,9 @@ from consumer_crypto.offsets import (
 
 _log = logging.getLogger(__name__)
 
-_DAY_MICROS: Final = 86_400_000_000
+T = TypeVar("T")
+
+FRESH_SECONDS: Final = 300.0
 
 _PROPERTIES: Final = {
     "format-version": "2",
@@ -90,26 +106,21 @@ _PROPERTIES: Final = {
 }
 
 
-class Step:
-    """One batch on its way into the table; the same object for every try."""
-
-    def __init__(self, batch: str, rows: pa.Table, ends: Mapping[int, int]) -> None:
-        """Write *rows*; *ends* says, per partition, which offset comes after them."""
-        self.batch = batch
-        self.rows = rows
-        self.ends = ends
-        # Data files are written once and referenced by whichever try gets through.
-        self.files: list[DataFile] | None = None
-
-
 class TradesTable:
     """The table, and what this process believes it carries."""
 
-    def __init__(self, connect: Callable[[], Catalog], name: str, topic: str) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], Catalog],
+        name: str,
+        topic: str,
+        fresh_seconds: float = FRESH_SECONDS,
+    ) -> None:
         """Write to the table *name* of the catalog that *connect* reaches, from *topic*."""
         self._connect = connect
         self._name = name
         self._topic = topic
+        self._fresh_seconds = fresh_seconds
         self._catalog: Catalog | None = None
         # None whenever somebody else, or a commit of unknown outcome, may have changed it.
         self._table: Table | None = None
@@ -152,16 +163,36 @@ class TradesTable:
         if table is None:  # pragma: no cover - _has_landed() loads it or raises
             message = "the table is not loaded"
             raise AssertionError(message)
-        if step.files is None:
-            step.files = list(_write_files(table, step.rows))
+        written = step.files(table, self._fresh_seconds)
         after = self._carried.advanced(step.batch, step.ends)
+        with self._counting_conflicts():
+            _commit(table, written, after)
+        self._table = _without_history(table)
+        self._carried = self._expected = after
+
+    def upkeep(self, change: Callable[[Table, Carried], T]) -> T | None:
+        """
+        Let *change* commit to the table as we know it; the offsets must stay what it is told.
+
+        Nothing is done (``None``) while that is not known. Whatever *change* raises, the next
+        append asks the table what happened.
+        """
+        table, self._table = self._table, None
+        if table is None:
+            return None
+        table.metadata.properties[TableProperties.COMMIT_NUM_RETRIES] = "0"
+        with self._counting_conflicts():
+            result = change(table, self._carried)
+        self._table = _without_history(table)
+        return result
+
+    @contextlib.contextmanager
+    def _counting_conflicts(self) -> Iterator[None]:
         try:
-            _commit(table, step.files, after)
+            yield
         except CommitFailedException:
             self.conflicts += 1
             raise
-        self._table = _without_history(table)
-        self._carried = self._expected = after
 
     def _has_landed(self, step: Step, owned: AbstractSet[int]) -> bool:
         table = self._load()
@@ -260,23 +291,3 @@ def _commit(table: Table, files: list[DataFile], carried: Carried) -> None:
         for file in files:
             append.append_data_file(file)
     transaction.commit_transaction()
-
-
-def _write_files(table: Table, rows: pa.Table) -> Iterator[DataFile]:
-    """Write *rows* as one file per day, ordered as readers want them."""
-    if not rows.num_rows:
-        return
-    write_id = uuid.uuid4()
-    spec, schema = table.metadata.spec(), table.metadata.schema()
-    rows = rows.sort_by([("timestamp", "ascending"), ("symbol", "ascending")])
-    days = pc.floor_temporal(rows["timestamp"], unit="day")
-    for number, day in enumerate(pc.unique(days)):
-        value = PartitionFieldValue(field=spec.fields[0], value=day.value // _DAY_MICROS)
-        task = WriteTask(
-            write_uuid=write_id,
-            task_id=number,
-            schema=schema,
-            record_batches=rows.filter(pc.equal(days, day)).to_batches(),
-            partition_key=PartitionKey(field_values=[value], partition_spec=spec, schema=schema),
-        )
-        yield from write_file(table.io, table.metadata, iter([task]))

@@ -8,11 +8,12 @@ told to end, or a fatal error, are the only ways out.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar
@@ -22,8 +23,9 @@ from consumer_crypto.batch import Batch
 from consumer_crypto.codec import Decoder, UndecodableError
 from consumer_crypto.dlq import DeadLetters, Letter
 from consumer_crypto.errors import AbandonedError, FatalError, FencedError
+from consumer_crypto.files import Step
 from consumer_crypto.health import Vitals
-from consumer_crypto.table import Step
+from consumer_crypto.upkeep import Upkeep
 
 _log = logging.getLogger(__name__)
 
@@ -55,12 +57,18 @@ class Writer:
     """Owns the thread; the reader hands batches over and asks how things stand."""
 
     def __init__(
-        self, decoder: Decoder, dead_letters: DeadLetters, table: Destination, vitals: Vitals
+        self,
+        decoder: Decoder,
+        dead_letters: DeadLetters,
+        table: Destination,
+        upkeep: Upkeep,
+        vitals: Vitals,
     ) -> None:
         """Decode with *decoder*, write to *table* and *dead_letters*, report to *vitals*."""
         self._decoder = decoder
         self._dead_letters = dead_letters
         self._table = table
+        self._upkeep = upkeep
         self._vitals = vitals
         self._inbox: queue.SimpleQueue[Batch] = queue.SimpleQueue()
         self._idle = threading.Event()
@@ -109,6 +117,7 @@ class Writer:
             batch = self._inbox.get()
             try:
                 self._write(batch)
+                self._keep_up()
             except AbandonedError:
                 _log.info("gave up on a batch of %d records: shutting down", len(batch.records))
                 return
@@ -130,6 +139,12 @@ class Writer:
         self._positions = {**self._positions, **ends}
         self._report(decoded, started)
 
+    def _keep_up(self) -> None:
+        # Not idle yet: nobody else may use the table meanwhile.
+        self._vitals.in_hand_since = None
+        with self._counting_conflicts():
+            self._upkeep.step()
+
     def _decode(self, batch: Batch) -> Decoded:
         trades, letters = [], []
         for record in batch.records:
@@ -140,14 +155,20 @@ class Writer:
         return Decoded(trades, letters)
 
     def _append(self, step: Step) -> None:
-        conflicts = self._table.conflicts
         try:
-            self._table.append(step, self._owned)
+            with self._counting_conflicts():
+                self._table.append(step, self._owned)
         except FencedError:
             metrics.FENCED.inc()
             raise
+
+    @contextlib.contextmanager
+    def _counting_conflicts(self) -> Iterator[None]:
+        before = self._table.conflicts
+        try:
+            yield
         finally:
-            metrics.CONFLICTS.inc(self._table.conflicts - conflicts)
+            metrics.CONFLICTS.inc(self._table.conflicts - before)
 
     def _patiently(self, step: str, action: Callable[[], T]) -> T:
         pause = _FIRST_PAUSE

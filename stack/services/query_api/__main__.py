@@ -32,7 +32,13 @@ def main() -> int:
         return 2
     # It says which file system it uses at each load of the table: twice a second.
     logging.getLogger("pyiceberg").setLevel(logging.ERROR)
-    follower = Follower(Lake(lambda: connect(settings, history=False), settings.table))
+    follower = Follower(
+        Lake(
+            lambda: connect(settings, history=False),
+            lambda: connect(settings, history=True),
+            settings.table,
+        )
+    )
     follower.start()
     service = Service(follower, _watched(settings, follower), History(settings))
     uvicorn.run(

@@ -4,8 +4,10 @@ Following the table: a thread that keeps a view of the newest snapshot.
 A view is a value: one snapshot, its files, the newest rows, and what is known of the rest.
 Whoever answers a request takes the view once and sees one snapshot throughout.
 
-When a snapshot only adds files, only these are read. When files are gone (compaction, overwrite,
-a rollback), the rows in memory are built anew from the files of that snapshot.
+When a snapshot only adds files, only these are read. When files are gone because their rows were
+put into others (a compaction), nothing is read, for no row has changed. When they are gone for any
+other reason (an overwrite, a rollback), the rows in memory are built anew from the files of that
+snapshot.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -22,9 +24,9 @@ from typing import Final, Protocol
 import pyarrow as pa
 from pyiceberg.io import FileIO
 
-from query_api import census
+from query_api import census, metrics
 from query_api.census import Census, Tally
-from query_api.lake import FOREVER, Current, File, read
+from query_api.lake import FOREVER, Current, File, Rewrite, read
 from query_api.trades import Window
 
 _log = logging.getLogger(__name__)
@@ -45,6 +47,9 @@ class Table(Protocol):
 
     def files(self, current: Current) -> Mapping[str, File]:
         """List its data files."""
+
+    def rewrites(self, since: int, current: Current) -> Sequence[Rewrite] | None:
+        """List the rewrites after the snapshot *since*; ``None`` if there were other changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +136,10 @@ class Follower:
 
     def _advanced(self, view: View | None, current: Current) -> View:
         files = self._table.files(current)
-        if view is None or view.files.keys() - files.keys():
-            view = _emptied(view, files)
+        if view is None:
+            view = _emptied(None, files)
+        elif view.files.keys() - files.keys():
+            view = self._rewritten(view, current, files) or _emptied(view, files)
         since = view.window.complete_since
         new = files.keys() - view.files.keys()
         needed = sorted(p for p in new if since is None or files[p].last >= since)
@@ -154,6 +161,20 @@ class Follower:
             totals=census.total([view.totals, *counted.values()]),
         )
 
+    def _rewritten(self, view: View, current: Current, files: Mapping[str, File]) -> View | None:
+        """Exchange what was rewritten of *view*; ``None``: its rows are not to be kept."""
+        rewrites = None
+        if view.snapshot_id is not None:
+            rewrites = self._table.rewrites(view.snapshot_id, current)
+        if rewrites is not None:
+            exchanged = _exchanged(view, rewrites)
+            if exchanged is not None and not exchanged.files.keys() - files.keys():
+                metrics.REWRITES.inc(len(rewrites))
+                return exchanged
+        metrics.REBUILDS.inc()
+        _log.info("files are gone from the table: reading the newest rows anew")
+        return None
+
     def _read(self, io: FileIO, paths: Iterable[str]) -> Iterable[pa.Table]:
         return self._readers.map(lambda path: read(io, path), paths)
 
@@ -170,6 +191,21 @@ class Follower:
             counted={**view.counted, **counted},
             totals=census.total([view.totals, *counted.values()]),
         )
+
+
+def _exchanged(view: View, rewrites: Iterable[Rewrite]) -> View | None:
+    """Put the files that were added in place of the removed; ``None`` if that does not add up."""
+    files, counted = dict(view.files), dict(view.counted)
+    for rewrite in rewrites:
+        removed = [file for path in rewrite.removed if (file := files.pop(path, None))]
+        rows = sum(file.rows for file in rewrite.added.values())
+        if rows != sum(file.rows for file in removed):
+            return None
+        files.update(rewrite.added)
+        parts = [part for path in rewrite.removed if (part := counted.pop(path, None)) is not None]
+        if len(rewrite.added) == 1 and len(parts) == len(removed):
+            counted[next(iter(rewrite.added))] = census.total(parts)
+    return replace(view, files=files, counted=counted, totals=census.total(counted.values()))
 
 
 def _emptied(view: View | None, files: Mapping[str, File]) -> View:

@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 from pyiceberg.catalog import Catalog
 from pyiceberg.conversions import from_bytes
 from pyiceberg.io import FileIO
-from pyiceberg.manifest import DataFile, ManifestContent, ManifestFile
+from pyiceberg.manifest import DataFile, ManifestContent, ManifestEntryStatus, ManifestFile
 from pyiceberg.schema import Schema
-from pyiceberg.table.snapshots import Snapshot
+from pyiceberg.table.snapshots import Operation, Snapshot
 from pyiceberg.types import TimestampType
 
 from query_api.trades import COLUMNS
@@ -54,14 +54,31 @@ class Current:
         return self.snapshot.snapshot_id if self.snapshot else None
 
 
-class Lake:
-    """The table, through the catalog that *connect* reaches. For one thread."""
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """Files whose rows were put, unchanged, into others."""
 
-    def __init__(self, connect: Callable[[], Catalog], table: str) -> None:
+    removed: frozenset[str]
+    added: Mapping[str, File]
+
+
+class Lake:
+    """
+    The table, through the catalog that *connect* reaches. For one thread.
+
+    All the snapshots, which is much, come from the catalog that *recall* reaches: only after a
+    rewrite.
+    """
+
+    def __init__(
+        self, connect: Callable[[], Catalog], recall: Callable[[], Catalog], table: str
+    ) -> None:
         """Read *table*."""
         self._connect = connect
+        self._recall = recall
         self._name = table
         self._catalog: Catalog | None = None
+        self._historian: Catalog | None = None
         self._manifests: dict[str, Sequence[File]] = {}
 
     def current(self) -> Current:
@@ -94,6 +111,46 @@ class Lake:
             known[path] = self._manifests.get(path) or _files_of(manifest, current)
         self._manifests = known
         return {file.path: file for files in known.values() for file in files}
+
+    def rewrites(self, since: int, current: Current) -> Sequence[Rewrite] | None:
+        """
+        List what was rewritten between the snapshot *since* and the *current* one, in order.
+
+        ``None`` if rows were changed in between, or if *since* is not known any longer.
+
+        Raises:
+            OSError: The catalog or the store does not answer.
+        """
+        if self._historian is None:
+            self._historian = self._recall()
+        snapshots = self._historian.load_table(self._name).metadata.snapshots
+        by_id = {snapshot.snapshot_id: snapshot for snapshot in snapshots}
+        found: list[Rewrite] = []
+        at = current.snapshot_id
+        while at != since:
+            snapshot = None if at is None else by_id.get(at)
+            if snapshot is None or snapshot.summary is None:
+                return None
+            if snapshot.summary.operation == Operation.REPLACE:
+                found.append(_rewrite(snapshot, current))
+            elif snapshot.summary.operation != Operation.APPEND:
+                return None
+            at = snapshot.parent_snapshot_id
+        return found[::-1]
+
+
+def _rewrite(snapshot: Snapshot, current: Current) -> Rewrite:
+    time = current.schema.find_field("timestamp").field_id
+    entries = [
+        entry
+        for manifest in snapshot.manifests(current.io)
+        if manifest.added_snapshot_id == snapshot.snapshot_id
+        for entry in manifest.fetch_manifest_entry(current.io, discard_deleted=False)
+        if entry.snapshot_id == snapshot.snapshot_id
+    ]
+    removed = [e.data_file.file_path for e in entries if e.status == ManifestEntryStatus.DELETED]
+    added = [_file(e.data_file, time) for e in entries if e.status == ManifestEntryStatus.ADDED]
+    return Rewrite(frozenset(removed), {file.path: file for file in added})
 
 
 def _files_of(manifest: ManifestFile, current: Current) -> Sequence[File]:

@@ -19,6 +19,8 @@ SNAPSHOT_AGE: Final = Gauge(
     "k2_api_snapshot_confirmed_age_seconds", "Since the table's snapshot was last confirmed."
 )
 WINDOW_ROWS: Final = Gauge("k2_api_window_rows", "Rows held in memory.")
+REWRITES: Final = Counter("k2_api_rewrites", "Rewrites of files followed without reading any row.")
+REBUILDS: Final = Counter("k2_api_rebuilds", "Times all rows in memory were read anew.")
 
 
 class Measured:
