@@ -13,8 +13,9 @@ _MEBI = 1 << 20
 def _refuse_during_a_run() -> None:
     """Starting and stopping would end a run's fault behind its back."""
     from k2chaos.evidence.state import held_pipelines, state_directory
+    from k2chaos.system.lab.clone import PROJECT
 
-    holder = held_pipelines(state_directory()).get("lab")
+    holder = held_pipelines(state_directory()).get(PROJECT)
     if holder is not None:
         message = (
             f"run {holder.run} (process {holder.pid}) is using the lab; wait for its end, or "

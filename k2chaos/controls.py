@@ -92,6 +92,11 @@ def before_experiment_control(
     except UsageError as error:
         _report(usage_error=str(error))
         raise InterruptExecution(str(error)) from error
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        # Upstream swallows what is not its own: without this the method would go on.
+        message = f"the run could not begin: {type(error).__name__}: {error}"
+        _report(usage_error=message)
+        raise InterruptExecution(message) from error
     except K2ChaosError as error:
         _report(not_begun=f"{type(error).__name__}: {error}")
         raise InterruptExecution(str(error)) from error

@@ -92,8 +92,12 @@ def declares_control(tree: Mapping[Any, Any]) -> bool:
 def _modules(tree: Any) -> Iterator[str]:
     """Every text under a key ``module``, wherever it stands; without recursion."""
     waiting = [tree]
+    seen: set[int] = set()  # a YAML anchor may make a tree contain itself
     while waiting:
         node = waiting.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
         if isinstance(node, Mapping):
             module = node.get("module")
             if isinstance(module, str):

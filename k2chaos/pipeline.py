@@ -34,7 +34,7 @@ Role = Literal[
 Seconds = Annotated[float, Field(gt=0)]
 Hertz = Annotated[float, Field(gt=0, le=50)]
 Names = Annotated[
-    tuple[str, ...],
+    tuple[Annotated[str, Field(min_length=1)], ...],
     BeforeValidator(lambda value: (value,) if isinstance(value, str) else tuple(value or ())),
     Field(min_length=1),
 ]
@@ -46,7 +46,7 @@ _STRICT: Final = ConfigDict(extra="forbid")
 class Compose:
     """The Compose project that the containers belong to."""
 
-    project: str
+    project: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)

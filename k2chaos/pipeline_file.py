@@ -8,7 +8,7 @@ paths inside the file count from the file. Nothing here opens a connection.
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +17,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from k2chaos.errors import PipelineFileError, UsageError
-from k2chaos.pipeline import Pipeline
+from k2chaos.pipeline import STAGES, Pipeline
 
 _VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
@@ -67,7 +67,10 @@ def load_pipeline(path: Path, environ: Mapping[str, str] = os.environ) -> Pipeli
     values = {**_env_file(path, tree), **environ}
     mistakes: list[str] = []
     secrets: list[str] = []
-    resolved = _resolve(tree, values, "", mistakes, secrets)
+    try:
+        resolved = _resolve(tree, values, "", mistakes, secrets)
+    except RecursionError as error:
+        raise PipelineFileError(str(path), ["it contains itself, or is nested too deep"]) from error
     mistakes += _more_mistakes(resolved)
     try:
         pipeline = TypeAdapter(Pipeline).validate_python(resolved)
@@ -96,7 +99,7 @@ def _read(path: Path) -> str:
 def _parse(path: Path, text: str) -> dict[str, Any]:
     try:
         tree = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise PipelineFileError(str(path), [f"not YAML: {' '.join(str(error).split())}"]) from error
     if not isinstance(tree, dict):
         raise PipelineFileError(str(path), ["top level: a mapping is expected"])
@@ -108,7 +111,10 @@ def _env_file(path: Path, tree: Mapping[str, Any]) -> dict[str, str]:
     named = tree.get("env_file")
     if not isinstance(named, str) or not (path.parent / named).is_file():
         return {}
-    lines = (path.parent / named).read_text(encoding="utf-8").splitlines()
+    try:
+        lines = (path.parent / named).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise PipelineFileError(str(path), [f"env_file: cannot read {named}: {error}"]) from error
     pairs = (line.partition("=") for line in lines if "=" in line and not line.startswith("#"))
     return {name.strip(): value.strip() for name, _, value in pairs}
 
@@ -159,20 +165,41 @@ def _more_mistakes(tree: Mapping[str, Any]) -> list[str]:
     services = tree.get("services")
     if not isinstance(services, dict):
         return []
-    seen: dict[str, str] = {}
-    mistakes = []
-    for role, names in services.items():
-        for name in [names] if isinstance(names, str) else names or []:
-            if name in seen:
-                mistakes.append(f"services.{role}: {name} is already the {seen[name]}")
-            seen[name] = role
+    if not any(tree.get(stage) for stage in STAGES):
+        return ["top level: no stage (exchange, topic, table, api), so no record can be judged"]
+    seen, mistakes = _roles(services)
     pairs = (("exchange", "exchange"), ("topic", "broker"), ("table", "sink"), ("api", "api"))
     mistakes += [
         f"services.{role}: is missing (the file describes the stage {stage})"
         for stage, role in pairs
         if tree.get(stage) and role not in services
     ]
-    return mistakes
+    return [*mistakes, *_idle_protection(tree, seen)]
+
+
+def _roles(services: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
+    """The role of each service, and the services that have two."""
+    seen: dict[str, str] = {}
+    mistakes = []
+    for role, names in services.items():
+        for name in [names] if isinstance(names, str) else names or []:
+            if not isinstance(name, str):
+                continue  # the types say so already
+            if name in seen:
+                mistakes.append(f"services.{role}: {name} is already the {seen[name]}")
+            seen[name] = role
+    return seen, mistakes
+
+
+def _idle_protection(tree: Mapping[str, Any], listed: Collection[str]) -> list[str]:
+    """Entries of ``limits.never`` that name no service, so that they protect nothing."""
+    limits = tree.get("limits")
+    never = limits.get("never") if isinstance(limits, dict) else None
+    return [
+        f"limits.never: {name} is no service of this file; it protects nothing"
+        for name in (never if isinstance(never, list) else [])
+        if name not in listed
+    ]
 
 
 def _allow_production(pipeline: Pipeline, environ: Mapping[str, str]) -> None:

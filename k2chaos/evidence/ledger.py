@@ -17,6 +17,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from k2chaos.errors import RunError
+
 Event = Literal["tried", "active", "healed", "failed"]
 
 
@@ -29,6 +31,7 @@ class LedgerEntry:
         fault: The fault's value as JSON, enough to heal it: ``kind`` and its fields.
         deadline: Past it, anyone may heal the fault.
         events: The lines of this fault in their order.
+        path: The file they were read from.
     """
 
     fault_id: str
@@ -37,6 +40,7 @@ class LedgerEntry:
     fault: Mapping[str, Any]
     deadline: datetime
     events: Sequence[Mapping[str, Any]]
+    path: Path = Path()
 
     @property
     def is_open(self) -> bool:
@@ -123,9 +127,15 @@ class FaultLedger:
 
 
 def _append_durably(path: Path, text: str) -> None:
+    """All of *text* is on disk when this returns; a full disk is an error, never half a line."""
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
-        os.write(descriptor, text.encode())
+        before = os.fstat(descriptor).st_size
+        line = text.encode()
+        if os.write(descriptor, line) != len(line):
+            os.ftruncate(descriptor, before)
+            message = f"the disk under {path} is full: the ledger cannot be kept"
+            raise RunError(message)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
@@ -135,7 +145,10 @@ def read_ledger(path: Path) -> LedgerReading:
     """Read one ledger; a file that is not there reads as empty."""
     if not path.exists():
         return LedgerReading((), ())
-    lines = path.read_bytes().split(b"\n")
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        return LedgerReading((), (f"{path}: {error}",))
     events: list[dict[str, Any]] = []
     unreadable: list[str] = []
     for number, line in enumerate(lines, start=1):
@@ -144,9 +157,9 @@ def read_ledger(path: Path) -> LedgerReading:
             continue
         try:
             events.append(_event(line))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             unreadable.append(f"{path}:{number}: {error!r}")
-    return LedgerReading(_entries(events), tuple(unreadable))
+    return LedgerReading(_entries(events, path), tuple(unreadable))
 
 
 def _event(line: bytes) -> dict[str, Any]:
@@ -156,10 +169,12 @@ def _event(line: bytes) -> dict[str, Any]:
         datetime.fromisoformat(event["deadline"])
         str(event["fault"]["kind"])
         str(event["run"] + event["pipeline"])
+        dict(event["fault"].get("target", {}))
+        [Path(copy) for copy in event.get("copies", ())]
     return {**event, "fault_id": str(event["fault_id"])}
 
 
-def _entries(events: Iterable[dict[str, Any]]) -> tuple[LedgerEntry, ...]:
+def _entries(events: Iterable[dict[str, Any]], path: Path) -> tuple[LedgerEntry, ...]:
     by_fault: dict[str, list[dict[str, Any]]] = {}
     for event in events:
         by_fault.setdefault(event["fault_id"], []).append(event)
@@ -171,6 +186,7 @@ def _entries(events: Iterable[dict[str, Any]]) -> tuple[LedgerEntry, ...]:
             fault=lines[0]["fault"],
             deadline=datetime.fromisoformat(lines[0]["deadline"]),
             events=lines,
+            path=path,
         )
         for fault_id, lines in by_fault.items()
         if lines[0]["event"] == "tried"

@@ -8,13 +8,15 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from k2chaos.evidence.ledger import LedgerReading, read_ledger
 from k2chaos.evidence.records import Window
+
+_SPANS: Final = ("after", "until")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +76,16 @@ def _read_object(path: Path, damage: list[str]) -> dict[str, Any]:
 
 
 def _read_events(path: Path, damage: list[str]) -> list[dict[str, Any]]:
-    if not path.exists():
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        damage.append(f"{path.name}: {error}")
         return []
     events = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(lines, start=1):
         try:
-            events.append(json.loads(line))
-        except ValueError as error:
+            events.append({**json.loads(line)})
+        except (ValueError, TypeError, RecursionError) as error:
             damage.append(f"{path.name}:{number}: {error}")
     return events
 
@@ -90,10 +95,11 @@ def _read_window(path: Path, damage: list[str]) -> Window | None:
         return None
     value = _read_object(path, damage)
     try:
-        return Window(value["after"], value["until"])
-    except KeyError as error:
-        damage.append(f"{path.name}: {error} is missing")
+        spans = [{str(key): int(last) for key, last in value[name].items()} for name in _SPANS]
+    except (KeyError, AttributeError, TypeError, ValueError) as error:
+        damage.append(f"{path.name}: {error!r}")
         return None
+    return Window(*spans)
 
 
 def _read_records(folder: Path, damage: list[str]) -> dict[str, pa.Table]:

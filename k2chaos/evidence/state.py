@@ -5,8 +5,8 @@ What outlives a run's process: one state directory per user.
 
     $XDG_STATE_HOME/k2chaos/
       faults/<run>.jsonl          the ledger of a run until everything in it is healed
-      locks/<pipeline>.lock       held (flock) while a run of that pipeline is alive
-      locks/<pipeline>.json       who holds it; only believed while the lock is held
+      locks/<project>.lock        held (flock) while a run on that Compose project is alive
+      locks/<project>.json        who holds it; only believed while the lock is held
 
 It is not in the working directory, so that healing works from anywhere.
 """
@@ -62,7 +62,12 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class PipelineLock:
-    """One run per pipeline at a time; the lock dies with its holder."""
+    """
+    One run per pipeline at a time; the lock dies with its holder.
+
+    Attributes:
+        pipeline: The Compose project, not the file's name: two files may describe one project.
+    """
 
     directory: Path
     pipeline: str
@@ -88,6 +93,9 @@ class PipelineLock:
                 "Nothing was touched"
             )
             raise LockedByAnother(message) from error
+        except OSError as error:
+            message = f"cannot lock {self._path('.lock')} ({error}): is {self.directory} writable?"
+            raise UsageError(message) from error
         try:
             facts = {"run": holder.run, "pid": holder.pid, "since": holder.since}
             write_atomically(
@@ -104,6 +112,8 @@ class PipelineLock:
             lock.acquire(timeout=0)
         except Timeout:
             return self._read_holder()
+        except OSError:
+            return None  # it cannot be locked, so nobody holds it
         lock.release()
         return None
 

@@ -160,6 +160,32 @@ def _not_injected(case: Case) -> Iterator[str]:
         yield f"{declared - tried} of {declared} declared faults were not injected"
 
 
+def _nothing_proven(case: Case) -> Iterator[str]:
+    if not case.fault_was_tried and not _declared_faults(case):
+        yield "no fault was declared and none was injected: nothing was put to the test"
+
+
+def _fault_outside_method(case: Case) -> Iterator[str]:
+    for provider in _fault_providers(case, "rollbacks"):
+        yield f"{provider.get('func')} stands in the rollbacks: nobody tests what it breaks there"
+
+
+def _method_cut_short(case: Case) -> Iterator[str]:
+    declared = (case.evidence.journal.get("experiment") or {}).get("method") or ()
+    ran = case.evidence.journal.get("run") or ()
+    if case.fault_was_tried and len(ran) < len(declared):
+        yield f"{len(ran)} of {len(declared)} activities of the method are in the journal"
+
+
+def _window_broken(case: Case) -> Iterator[str]:
+    window = case.evidence.window
+    if window is None:
+        return
+    for key, first in sorted(window.after.items()):
+        if window.until.get(key, -1) < first:
+            yield f"the ids of {key} went back (was the exchange reset?): its records are unknown"
+
+
 def _unwitnessed(case: Case) -> Iterator[str]:
     for entry in case.evidence.ledger.entries:
         if not entry.was_witnessed:
@@ -187,6 +213,12 @@ def _probe_blind(case: Case) -> Iterator[str]:
 
 
 def _not_audited(case: Case) -> Iterator[str]:
+    names = ("not-audited", "stage-unavailable")
+    given_up = {one.get("stage") for name in names for one in case.evidence.events_named(name)}
+    if case.fault_was_tried and not case.evidence.events_named("interrupted"):
+        for stage in case.evidence.run.get("pipeline", {}).get("stages") or ("api",):
+            if stage not in {"exchange", *case.evidence.records, *given_up}:
+                yield f"{stage}: its records are not in the evidence"
     for event in case.evidence.events_named("not-audited"):
         yield f"{event.get('stage')}: {event.get('reason')}"
 
@@ -213,8 +245,9 @@ def _unsupported(case: Case) -> Iterator[str]:
 
 
 def _no_hypothesis(case: Case) -> Iterator[str]:
-    if case.fault_was_tried and not case.steady_states.get("after"):
-        yield "the hypothesis was not tested after the method"
+    for when in ("before", "after"):
+        if case.fault_was_tried and not (case.steady_states.get(when) or {}).get("probes"):
+            yield f"the hypothesis was not tested {when} the method"
 
 
 RULES: Final[tuple[Rule, ...]] = (
@@ -227,6 +260,10 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("dry-run", "inconclusive", "nothing was really done", _dry),
     Rule("baseline-unmet", "inconclusive", "all was not well before the fault", _baseline_unmet),
     Rule("fault-not-injected", "inconclusive", "a declared fault was never tried", _not_injected),
+    Rule("nothing-proven", "inconclusive", "no fault was put to the test", _nothing_proven),
+    Rule("fault-outside-method", "inconclusive", "a fault after the test", _fault_outside_method),
+    Rule("method-cut-short", "inconclusive", "the journal lacks activities", _method_cut_short),
+    Rule("window-broken", "inconclusive", "the exchange's ids went back", _window_broken),
     Rule("fault-unwitnessed", "inconclusive", "nobody saw the fault", _unwitnessed),
     Rule("fault-ended-early", "inconclusive", "somebody else ended the fault", _ended_early),
     Rule("activity-failed", "inconclusive", "an action or probe of the method", _activity_failed),
@@ -240,8 +277,12 @@ RULES: Final[tuple[Rule, ...]] = (
 
 
 def _declared_faults(case: Case) -> list[Mapping[str, Any]]:
-    method = (case.evidence.journal.get("experiment") or {}).get("method") or ()
-    providers = [entry.get("provider") or {} for entry in method]
+    return _fault_providers(case, "method")
+
+
+def _fault_providers(case: Case, part: str) -> list[Mapping[str, Any]]:
+    activities = (case.evidence.journal.get("experiment") or {}).get(part) or ()
+    providers = [entry.get("provider") or {} for entry in activities]
     return [
         provider
         for provider in providers

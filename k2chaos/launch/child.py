@@ -6,6 +6,7 @@ holds the reading end of a pipe whose other end dies with the parent: at end-of-
 itself, the run unwinds and heals. Runs upstream's own ``run``, not the one of our plug-in.
 """
 
+import contextlib
 import os
 import signal
 import sys
@@ -37,8 +38,9 @@ def interrupt_when_parent_dies(descriptor: int) -> threading.Thread:
     def watch() -> None:
         while os.read(descriptor, 1):
             pass
-        sys.stderr.write("k2chaos: the parent process died; ending the run and healing\n")
         os.kill(os.getpid(), signal.SIGINT)
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.write("k2chaos: the parent process died; ending the run and healing\n")
 
     thread = threading.Thread(target=watch, name="k2chaos-parent-watch", daemon=True)
     thread.start()

@@ -69,8 +69,8 @@ class Relay:
             _say(f"{name} again: healing is under way and is not cut short; please wait")
             return
         self.is_interrupted = True
-        _say(f"{name}: ending the experiment and putting back what it broke")
         self._send()
+        _say(f"{name}: ending the experiment and putting back what it broke")
 
     def _send(self) -> None:
         if self._child is not None and not self._was_sent:
@@ -79,5 +79,7 @@ class Relay:
 
 
 def _say(text: str) -> None:
-    # Written past the buffers: a handler may come in the middle of a write to them.
-    os.write(sys.stderr.fileno(), f"\nk2chaos: {text}\n".encode())
+    # Written past the buffers: a handler may come in the middle of a write to them. A terminal
+    # that is gone must not keep anyone from healing.
+    with contextlib.suppress(OSError, ValueError):
+        os.write(sys.stderr.fileno(), f"\nk2chaos: {text}\n".encode())

@@ -6,6 +6,7 @@ is told to end exactly once, with SIGINT, however often and by whatever signal w
 verdict is read from the evidence, never from its exit code.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -175,7 +176,7 @@ def _run_one(job: Job, request: Request, relay: Relay, clock: Clock) -> Outcome:
     folder = Path(tempfile.mkdtemp(prefix="k2chaos-"))
     report = folder / "report.json"
     ending = _child(_arguments(job, request, folder), report, request, relay, clock)
-    if job.is_ours is False or (job.is_ours is None and not report.exists()):
+    if job.is_ours is False or (job.is_ours is None and not _was_ours(report, request)):
         shutil.rmtree(folder, ignore_errors=True)
         return of_upstream(job.name, job.claim, ending)
     outcome = read_outcome(job.name, job.claim, report, ending)
@@ -184,6 +185,17 @@ def _run_one(job: Job, request: Request, relay: Relay, clock: Clock) -> Outcome:
     _keep_log(folder / LOG, outcome.folder, job.secrets)
     shutil.rmtree(folder, ignore_errors=True)
     return outcome
+
+
+def _was_ours(report: Path, request: Request) -> bool:
+    """Whether an experiment that was fetched by its run turned out to use k2chaos."""
+    if report.exists():
+        return True
+    try:
+        journal = json.loads(Path(request.journal_path or "journal.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return True  # nobody can tell, so nobody may take it for a pass
+    return not isinstance(journal, dict) or uses_k2chaos(journal.get("experiment") or {})
 
 
 def _arguments(job: Job, request: Request, folder: Path) -> list[str]:

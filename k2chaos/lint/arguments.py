@@ -215,16 +215,15 @@ def _is_duration(value: Any, parameter: inspect.Parameter, pipeline: Pipeline | 
     return None
 
 
+def _is_grace(value: Any, parameter: inspect.Parameter, pipeline: Pipeline | None) -> str | None:
+    """From SIGTERM to SIGKILL: 0 is allowed, more than a fault may last is not."""
+    return None if value == 0 else _is_duration(value, parameter, pipeline)
+
+
 def _is_positive(
     value: Any, _parameter: inspect.Parameter, _pipeline: Pipeline | None
 ) -> str | None:
     return None if value > 0 else f"must be above 0, not {value}"
-
-
-def _is_not_negative(
-    value: Any, _parameter: inspect.Parameter, _pipeline: Pipeline | None
-) -> str | None:
-    return None if value >= 0 else f"must not be below 0, not {value}"
 
 
 _MEANINGS: Final[Mapping[str, Callable[[Any, inspect.Parameter, Pipeline | None], str | None]]] = {
@@ -235,5 +234,5 @@ _MEANINGS: Final[Mapping[str, Callable[[Any, inspect.Parameter, Pipeline | None]
     "requests": _is_positive,
     "deadline": _is_positive,
     "seconds": _is_positive,
-    "grace": _is_not_negative,
+    "grace": _is_grace,
 }

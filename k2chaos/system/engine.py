@@ -24,7 +24,13 @@ import docker
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from requests.exceptions import RequestException
 
-from k2chaos.errors import ContainerNotFound, EngineUnreachable, FaultError, TargetNotReady
+from k2chaos.errors import (
+    AmbiguousTarget,
+    ContainerNotFound,
+    EngineUnreachable,
+    FaultError,
+    TargetNotReady,
+)
 from k2chaos.system.runtime import Container, ContainerState, HelperCall, Verb
 
 DEFAULT_SOCKET: Final = "unix:///var/run/docker.sock"
@@ -95,18 +101,12 @@ class DockerRuntime:
     def containers(self, project: str) -> tuple[Container, ...]:
         """See `Runtime`. Containers of ``compose run`` are not part of the pipeline."""
         with _translated(f"list containers of project {project}"):
-            listed = self._client.api.containers(
-                all=True, filters={"label": f"{_PROJECT}={project}"}
-            )
+            listed = self._listed(f"{_PROJECT}={project}")
         found = (
             Container(
-                self.engine,
-                project,
-                entry["Labels"].get(_SERVICE, ""),
-                int(entry["Labels"].get(_NUMBER, "1")),
+                self.engine, project, entry["Labels"].get(_SERVICE, ""), _number(entry["Labels"])
             )
             for entry in listed
-            if entry["Labels"].get(_ONE_OFF, "False").lower() != "true"
         )
         return tuple(sorted(found, key=lambda one: (one.service, one.number)))
 
@@ -180,18 +180,24 @@ class DockerRuntime:
             return str(self._client.version()["Version"])
 
     def _id(self, container: Container) -> str:
-        filters = {
-            "label": [
-                f"{_PROJECT}={container.project}",
-                f"{_SERVICE}={container.service}",
-                f"{_NUMBER}={container.number}",
-            ]
-        }
-        listed = self._client.api.containers(all=True, filters=filters)
+        listed = self._listed(
+            f"{_PROJECT}={container.project}",
+            f"{_SERVICE}={container.service}",
+            f"{_NUMBER}={container.number}",
+        )
         if not listed:
             message = f"no container answers to {container} in project {container.project}"
             raise ContainerNotFound(message)
-        return str(max(listed, key=lambda entry: entry["Created"])["Id"])
+        if len(listed) > 1:
+            names = ", ".join(name for entry in listed for name in entry["Names"])
+            message = f"several containers call themselves {container}: {names}; remove the others"
+            raise AmbiguousTarget(message)
+        return str(listed[0]["Id"])
+
+    def _listed(self, *labels: str) -> list[dict[str, Any]]:
+        """All containers with *labels*, without those of ``compose run``."""
+        listed = self._client.api.containers(all=True, filters={"label": list(labels)})
+        return [one for one in listed if one["Labels"].get(_ONE_OFF, "False").lower() != "true"]
 
     def _helper_image(self) -> str:
         """Build the helper image of this version unless the engine has it; return its tag."""
@@ -233,6 +239,12 @@ def _translated(what: str) -> Iterator[None]:
     except DockerException as error:
         message = f"tried to {what}: {error}"
         raise FaultError(message) from error
+
+
+def _number(labels: Mapping[str, str]) -> int:
+    """Compose's replica number; 0, which no target has, where the label is not one."""
+    text = labels.get(_NUMBER, "1")
+    return int(text) if text.isdecimal() else 0
 
 
 def _time(text: str) -> datetime | None:

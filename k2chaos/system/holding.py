@@ -8,12 +8,14 @@ touched.
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 from k2chaos.errors import UsageError
-from k2chaos.system.faults import Fault, Hold, Holding, System, held
+from k2chaos.system.faults import Fault, Hold, Holding, System, held, watch
 from k2chaos.system.run import Run
 from k2chaos.system.runtime import Container, select
+
+_INTERNAL: Final = frozenset({"held_seconds", "watch_seconds"})
 
 
 def hold_for(
@@ -33,19 +35,21 @@ def hold_for(
         ``{"faults": [...]}``: one entry a container, as it goes into the evidence.
     """
     refuse_bad_duration(duration_seconds, run.pipeline.limits.longest_fault_seconds)
+    refuse_bad_duration(
+        parameters.get("grace_seconds", 0.0), run.pipeline.limits.longest_fault_seconds
+    )
     with run.noting_unsupported():
         targets = select(run.runtime, run.pipeline, role, service or None, count)
     _refuse_too_many(run, targets)
+    longest = duration_seconds + parameters.get("grace_seconds", 0.0)
     faults = [kind(target, **parameters) for target in targets]
     holding = Holding(System(run.runtime), run.ledger, run.clock, run.interrupt)
     records: list[Hold] = []
     try:
         with contextlib.ExitStack() as stack:
             # One by one: those that were held before another failed must be on record too.
-            records.extend(
-                stack.enter_context(held(fault, duration_seconds, holding)) for fault in faults
-            )
-            run.clock.wait(duration_seconds, run.interrupt.requested)
+            records.extend(stack.enter_context(held(fault, longest, holding)) for fault in faults)
+            watch(tuple(zip(faults, records, strict=True)), duration_seconds, holding)
     finally:
         entries = [_entry(role, duration_seconds, record) for record in records]
         for entry in entries:
@@ -92,7 +96,7 @@ def _refuse_too_many(run: Run, targets: Sequence[Container]) -> None:
 def _entry(role: str, requested_seconds: float, record: Hold) -> dict[str, Any]:
     facts = asdict(record)
     return {
-        **{name: value for name, value in facts.items() if name != "held_seconds"},
+        **{name: value for name, value in facts.items() if name not in _INTERNAL},
         "role": role,
         "requested_seconds": requested_seconds,
         "achieved_seconds": round(record.held_seconds, 4),

@@ -158,7 +158,7 @@ def begin_run(
             raise
         ledger = FaultLedger(
             folder.run,
-            pipeline.name,
+            pipeline.compose.project,
             (directory / "faults" / f"{folder.run}.jsonl", folder.ledger),
         )
         run = Run(
@@ -172,6 +172,7 @@ def begin_run(
             baseline,
             stack.pop_all(),
         )
+    folder.append_event("began")
     folder.write_json(
         "run.json", {**_facts(run, request), "versions": _versions(runtime.version())}
     )
@@ -195,11 +196,13 @@ def _hold(
     started: datetime,
 ) -> None:
     holder = Holder(folder.run, os.getpid(), started.isoformat(), str(folder.path.absolute()))
-    stack.enter_context(PipelineLock(directory, pipeline.name).held_by(holder))
+    stack.enter_context(PipelineLock(directory, pipeline.compose.project).held_by(holder))
 
 
 def _heal_leftovers(directory: Path, pipeline: Pipeline, clock: Clock) -> None:
-    healings = sweep(directory, connect, clock, lambda entry: entry.pipeline == pipeline.name)
+    healings = sweep(
+        directory, connect, clock, lambda entry: entry.pipeline == pipeline.compose.project
+    )
     failed = [one for one in healings if one.outcome == "failed"]
     if failed:
         names = "; ".join(f"{one.fault_id}: {one.detail}" for one in failed)

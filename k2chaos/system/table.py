@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 from uuid import UUID
 
 import pyarrow as pa
@@ -80,7 +80,7 @@ class TableClient:
             since = self._literal(table, event_time_from - margin)
             names = (self.record.key, self.record.sequence.field, self.record.event_time)
             column = self.record.event_time
-            condition = GreaterThanOrEqual(column, since)  # type: ignore[call-arg, misc]
+            condition = cast("Any", GreaterThanOrEqual)(column, since)  # its types are of a plug-in
             scan = table.scan(row_filter=condition, selected_fields=tuple(dict.fromkeys(names)))
             return self._records(scan.to_arrow())
 

@@ -5,13 +5,15 @@ import subprocess
 IMAGE = "debian:trixie-slim"
 
 
-def start_container(engine: str, project: str, service: str = "kafka") -> str:
+def start_container(
+    engine: str, project: str, service: str = "kafka", *, one_off: bool = False, number: str = "1"
+) -> str:
     """Start one that does nothing and stops at once when asked to; return its id."""
     labels = {
         "com.docker.compose.project": project,
         "com.docker.compose.service": service,
-        "com.docker.compose.container-number": "1",
-        "com.docker.compose.oneoff": "False",
+        "com.docker.compose.container-number": number,
+        "com.docker.compose.oneoff": str(one_off),
     }
     options = [part for key, value in labels.items() for part in ("--label", f"{key}={value}")]
     command = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.1; done"]

@@ -113,7 +113,7 @@ def test_one_file_exits_by_its_verdict(desk: Desk, word: str, code: int) -> None
 
     assert result.returncode == code, result.stderr
     assert word in result.stdout
-    assert str(desk.run_folder("one")) in result.stdout
+    assert f"  {desk.run_folder('one').relative_to(desk.folder)}\n" in result.stdout
 
 
 def test_several_files_run_one_after_the_other_and_end_in_one_table(desk: Desk) -> None:

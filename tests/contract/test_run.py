@@ -256,11 +256,15 @@ def test_no_secret_is_in_the_evidence(desk: Desk) -> None:
 
 
 def test_records_that_never_arrive_fail_with_their_number(desk: Desk) -> None:
-    desk.market.swallow = set(range(500, 507))
-    code, output = desk.run(desk.write())
+    process = desk.start("run", desk.write())
+    desk.until(lambda: desk.status() == "paused")
+    with desk.market.lock:
+        next_id = desk.market.exchange.last_ids["BTCUSDT"] + 1
+        desk.market.swallow = set(range(next_id, next_id + 7))
+    output, _ = process.communicate(timeout=120)
 
     verdict = desk.verdict()
-    assert (1, "fail") == (code, verdict["verdict"]), output
+    assert (1, "fail") == (process.returncode, verdict["verdict"]), output
     assert 14 == verdict["records"]["lost"]
     assert "promise-broken" in desk.codes()
 

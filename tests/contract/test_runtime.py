@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from k2chaos.clock import SystemClock
-from k2chaos.errors import ContainerNotFound, EngineUnreachable, TargetNotReady
+from k2chaos.errors import AmbiguousTarget, ContainerNotFound, EngineUnreachable, TargetNotReady
 from k2chaos.evidence.ledger import FaultLedger, read_ledger
 from k2chaos.system.engine import DockerRuntime, connect
 from k2chaos.system.faults import Holding, System, held
@@ -156,6 +156,45 @@ def test_every_fault_is_seen_and_leaves_nothing_behind(
     assert bench.runtime.state(bench.target).is_running
     assert hold.healed_at is not None
     assert read_ledger(tmp_path / "faults.jsonl").entries[0].was_witnessed
+
+
+@pytest.fixture
+def real(engine: DockerRuntime) -> Iterator[Bench]:
+    """The engine alone, and whatever else is started in its project removed at the end."""
+    project = f"k2chaos-test-{uuid.uuid4().hex[:8]}"
+    start_container(engine.engine, project)
+    try:
+        yield Bench(engine, Container(engine.engine, project, "kafka"))
+    finally:
+        label = f"label=com.docker.compose.project={project}"
+        listed = docker(engine.engine, "ps", "--all", "--quiet", "--filter", label)
+        docker(engine.engine, "rm", "--force", *listed.split())
+
+
+def test_a_container_of_compose_run_is_never_taken_for_the_service(real: Bench) -> None:
+    one_off = start_container(real.runtime.engine, real.target.project, one_off=True)
+
+    real.runtime.send(real.target, "pause")
+
+    assert (real.target,) == real.runtime.containers(real.target.project)
+    inspect = ("inspect", "--format", "{{.State.Status}}", one_off)
+    assert "running" == docker(real.runtime.engine, *inspect).strip()
+    assert "paused" == real.runtime.state(real.target).status
+
+
+def test_two_containers_that_call_themselves_the_same_are_both_left_alone(real: Bench) -> None:
+    start_container(real.runtime.engine, real.target.project)
+
+    with pytest.raises(AmbiguousTarget, match="several containers call themselves kafka"):
+        real.runtime.send(real.target, "pause")
+
+
+def test_a_label_that_is_no_number_breaks_nothing(real: Bench) -> None:
+    start_container(real.runtime.engine, real.target.project, "stranger", number="abc")
+
+    services = [one.service for one in real.runtime.containers(real.target.project)]
+    assert ["kafka", "stranger"] == services
+    assert real.runtime.state(real.target).is_running
 
 
 def _wait_until(condition: object, deadline_seconds: float = 10.0) -> None:

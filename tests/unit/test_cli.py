@@ -172,7 +172,7 @@ def test_an_error_of_the_users_exits_with_its_code_and_no_traceback(
 def test_the_lab_is_neither_started_nor_stopped_under_a_run(command: str, tmp_path: Path) -> None:
     directory = state_directory({"XDG_STATE_HOME": str(tmp_path / "state")})
 
-    with PipelineLock(directory, "lab").held_by(Holder("run-1", 42, "now", "")):
+    with PipelineLock(directory, "k2-lab").held_by(Holder("run-1", 42, "now", "")):
         result = k2chaos("lab", command, folder=tmp_path)
 
     assert 2 == result.returncode

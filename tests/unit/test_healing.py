@@ -1,5 +1,6 @@
 """Healing what a dead run left, from the ledger alone."""
 
+import threading
 from datetime import timedelta
 from pathlib import Path
 
@@ -119,3 +120,54 @@ def test_a_fault_of_an_unknown_kind_is_told_and_kept(left: Left) -> None:
     assert ("failed", "melt") == (one.outcome, one.kind)
     assert "not known to this version" in one.detail
     assert left.path.exists()
+
+
+class LandingClock(FakeClock):
+    """After nine seconds the stop that was on its way lands."""
+
+    def __init__(self, left: Left) -> None:
+        super().__init__()
+        self.left = left
+        self.has_landed = False
+
+    def wait(self, seconds: float, event: threading.Event | None = None) -> bool:
+        result = super().wait(seconds, event)
+        if self.seconds >= 9 and not self.has_landed:
+            self.has_landed = True
+            self.left.runtime.send(self.left.kafka, "stop")
+        return result
+
+
+def test_a_stop_that_was_on_its_way_when_its_sender_died_is_undone_when_it_lands(
+    left: Left,
+) -> None:
+    clock = LandingClock(left)
+    fault = Stop(left.kafka, grace_seconds=10.0)
+    left.ledger.tried("stop-1", fault_to_json(fault), clock.now(), at=clock.now())
+
+    (one,) = sweep(left.directory, lambda _engine: left.runtime, clock)
+
+    assert "healed" == one.outcome
+    assert clock.has_landed
+    assert left.runtime.state(left.kafka).is_running
+
+
+def test_a_ledger_is_closed_where_it_was_read_whatever_run_it_names(left: Left) -> None:
+    left.pause_kafka()
+    renamed = left.path.with_name("another.jsonl")
+    left.path.rename(renamed)
+
+    sweep(left.directory, lambda _engine: left.runtime, left.clock)
+
+    assert not renamed.exists()
+    assert () == sweep(left.directory, lambda _engine: left.runtime, left.clock)
+
+
+def test_a_ledger_that_cannot_be_read_does_not_keep_others_from_being_healed(left: Left) -> None:
+    left.pause_kafka()
+    (left.directory / "faults" / "a-folder.jsonl").mkdir()
+
+    (one,) = sweep(left.directory, lambda _engine: left.runtime, left.clock)
+
+    assert "healed" == one.outcome
+    assert 1 == len(status(left.directory, left.clock).unreadable)

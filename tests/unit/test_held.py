@@ -2,7 +2,9 @@
 
 import os
 import signal
+import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,11 @@ import pytest
 
 from k2chaos.errors import FaultNotHealed, FaultNotInjected, Interrupted, TargetNotReady
 from k2chaos.evidence.ledger import FaultLedger, read_ledger
-from k2chaos.system.faults import Fault, Holding, System, fault_to_json, held
+from k2chaos.system.faults import Fault, Holding, System, fault_to_json, held, watch
 from k2chaos.system.faults.catalogue import FAULTS, fault_from_json
 from k2chaos.system.faults.process import Crash, Kill, Pause, Restart, Stop
 from k2chaos.system.interrupt import SIGNALS, Interrupt
+from k2chaos.system.runtime import Container, Verb
 from tests.fakes.clock import FakeClock
 from tests.fakes.runtime import FakeRuntime
 
@@ -236,3 +239,31 @@ def test_every_kind_survives_the_ledger(kind: str) -> None:
     fault: Fault = FAULTS[kind](runtime.add("kafka")).prepare(System(runtime))
 
     assert fault == fault_from_json(fault_to_json(fault))
+
+
+def test_a_fault_that_was_gone_for_a_while_ended_early_though_it_is_back(tmp_path: Path) -> None:
+    runtime = FakeRuntime()
+    target = runtime.add("kafka")
+    clock = FlickeringClock(runtime, target)
+    holding = replace(_holding(runtime, tmp_path), clock=clock)
+
+    with held(Pause(target), 5.0, holding) as hold:
+        clock.verbs = ["unpause", "pause"]
+        watch([(Pause(target), hold)], 2.0, holding)
+
+    assert hold.ended_early
+    assert [] == clock.verbs
+
+
+class FlickeringClock(FakeClock):
+    """At each wait somebody else does the next of `verbs` to the container."""
+
+    def __init__(self, runtime: FakeRuntime, target: Container) -> None:
+        super().__init__()
+        self.runtime, self.target = runtime, target
+        self.verbs: list[Verb] = []
+
+    def wait(self, seconds: float, event: threading.Event | None = None) -> bool:
+        if self.verbs:
+            self.runtime.send(self.target, self.verbs.pop(0))
+        return super().wait(seconds, event)

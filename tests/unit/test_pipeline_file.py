@@ -126,3 +126,37 @@ def test_the_first_that_is_named_is_chosen(
     option: str | None, environ: dict[str, str], configured: str | None, expected: str
 ) -> None:
     assert Path(expected) == find_pipeline_file(option, environ, configured)
+
+
+@pytest.mark.parametrize(
+    "change, mistake",
+    [
+        ({"limits": {"never": ["broker"]}}, "limits.never: broker is no service of this file"),
+        ({"compose": {"project": ""}}, "compose.project: "),
+        ({"services": {"broker": [["kafka"]]}}, "services.broker"),
+        (
+            {"exchange": None, "topic": None, "table": None, "api": None},
+            "no stage (exchange, topic, table, api)",
+        ),
+    ],
+)
+def test_what_would_protect_or_prove_nothing_is_a_mistake(
+    change: dict[str, Any], mistake: str, tmp_path: Path
+) -> None:
+    with pytest.raises(PipelineFileError) as caught:
+        load_pipeline(_write(tmp_path, lab_tree(**change)), SECRETS)
+
+    assert mistake in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["schema: &a [*a]", "schema: 2026-13-45", "a: &a {b: *a}"])
+def test_what_yaml_allows_and_nobody_means_is_one_clear_error(text: str, tmp_path: Path) -> None:
+    with pytest.raises(PipelineFileError):
+        load_pipeline(_write(tmp_path, text), SECRETS)
+
+
+def test_an_env_file_that_is_no_text_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "binary.env").write_bytes(b"\xff\xfe=")
+
+    with pytest.raises(PipelineFileError, match="env_file: cannot read"):
+        load_pipeline(_write(tmp_path, lab_tree(env_file="binary.env")), SECRETS)

@@ -67,7 +67,11 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
         ("journal.json", "[]"),
         ("run.json", "\x00"),
         ("events.jsonl", '{"at": '),
+        ("events.jsonl", "[1]"),
+        ("events.jsonl", "\x00"),
         ("window.json", '{"after": {}}'),
+        ("window.json", '{"after": {"A": null}, "until": {}}'),
+        ("window.json", '{"after": 5, "until": {}}'),
         ("records/topic.parquet", "PAR1"),
     ],
 )
@@ -75,6 +79,7 @@ def test_a_damaged_file_is_told_by_name(name: str, content: str, tmp_path: Path)
     folder = create_run_folder(tmp_path, "x", NOW)
     folder.write_json("run.json", {"schema": 1})
     folder.write_json("journal.json", {"status": "completed"})
+    folder.append_event("began")
     (folder.path / "records").mkdir()
     (folder.path / name).write_text(content)
 
@@ -86,6 +91,7 @@ def test_a_damaged_file_is_told_by_name(name: str, content: str, tmp_path: Path)
 def test_a_missing_journal_is_damage(tmp_path: Path) -> None:
     folder = create_run_folder(tmp_path, "x", NOW)
     folder.write_json("run.json", {"schema": 1})
+    folder.append_event("began")
 
     assert 1 == len(read_run(folder.path).damage)
 

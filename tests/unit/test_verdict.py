@@ -9,7 +9,7 @@ import pytest
 from k2chaos.evidence.finding import Finding
 from k2chaos.evidence.ledger import LedgerEntry, LedgerReading
 from k2chaos.evidence.reading import RunEvidence
-from k2chaos.evidence.records import Window
+from k2chaos.evidence.records import RECORDS, Window
 from k2chaos.judge.verdict import RULES, Judgement, judge
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -27,6 +27,7 @@ class Story:
             "pipeline": {
                 "promise": {"loss": "none", "duplicates": "none", "order": "per-key"},
                 "budgets": {"minimum_records": 200},
+                "stages": ["exchange", "api"],
             }
         }
         self.journal: dict[str, Any] = {
@@ -38,12 +39,16 @@ class Story:
                 ]
             },
             "steady_states": {"before": met(), "after": met()},
-            "run": [{"activity": {"name": "freeze"}, "status": "succeeded"}],
+            "run": [
+                {"activity": {"name": "freeze"}, "status": "succeeded"},
+                {"activity": {"name": "await-recovery"}, "status": "succeeded"},
+            ],
             "rollbacks": [],
         }
         self.events: list[dict[str, Any]] = [{"event": "recovery", "recovered": True}]
         self.ledger = [entry("tried", "active", "healed")]
         self.window: Window | None = Window({"A": 0}, {"A": 1000})
+        self.records = {"api": RECORDS.empty_table()}
         self.damage: list[str] = []
         self.findings: list[Finding] = []
 
@@ -54,7 +59,7 @@ class Story:
             self.events,
             LedgerReading(tuple(self.ledger), ()),
             self.window,
-            {},
+            self.records,
             tuple(self.damage),
         )
         return judge(evidence, self.findings)
@@ -88,6 +93,11 @@ def entry(*events: str) -> LedgerEntry:
 
 def steady(story: Story, when: str, state: Mapping[str, Any]) -> None:
     story.journal["steady_states"][when] = state
+
+
+def _without_fault(story: Story) -> None:
+    story.ledger.clear()
+    story.journal["experiment"]["method"] = []
 
 
 UNAVAILABLE = ["chaoslib.exceptions.ActivityFailed: k2chaos.errors.StageUnavailable: refused\n"]
@@ -128,6 +138,22 @@ SPOILT: list[tuple[str, str, Change]] = [
     ("fault-open", "inconclusive", lambda s: _replace(s, "tried", "active")),
     ("too-few-records", "inconclusive", lambda s: setattr(s, "window", Window({}, {"A": 199}))),
     ("too-few-records", "inconclusive", lambda s: setattr(s, "window", None)),
+    ("not-audited", "inconclusive", lambda s: s.records.clear()),
+    ("hypothesis-untested", "inconclusive", lambda s: steady(s, "before", {})),
+    ("hypothesis-untested", "inconclusive", lambda s: steady(s, "after", {"probes": []})),
+    ("nothing-proven", "inconclusive", _without_fault),
+    (
+        "fault-outside-method",
+        "inconclusive",
+        lambda s: s.journal["experiment"].update(rollbacks=s.journal["experiment"]["method"][:1]),
+    ),
+    ("method-cut-short", "inconclusive", lambda s: s.journal["run"].pop()),
+    ("window-broken", "inconclusive", lambda s: setattr(s, "window", Window({"A": 9}, {"B": 999}))),
+    (
+        "window-broken",
+        "inconclusive",
+        lambda s: setattr(s, "window", Window({"A": 9, "B": 0}, {"A": 8, "B": 999})),
+    ),
     ("unsupported", "inconclusive", lambda s: s.happens("unsupported", text="no exchange")),
 ]
 

@@ -12,7 +12,7 @@ Owns the protocol of a fault and the only way to hold one. The rules of `held`:
 import contextlib
 import logging
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Protocol, Self
@@ -31,6 +31,7 @@ logger = logging.getLogger("chaostoolkit")
 
 WITNESS_DEADLINE_SECONDS = 5.0
 HEAL_DEADLINE_SECONDS = 60.0
+_LOOK_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,10 @@ class Fault(Protocol):
     def observe(self, system: System) -> Witnessed:
         """Ask the system what can be seen of the fault now."""
 
+    @property
+    def landing_seconds(self) -> float:
+        """For how long after it was sent an injection may still take effect."""
+
     def heal(self, system: System) -> None:
         """Undo it. Safe to call twice, safe after the container was replaced."""
 
@@ -111,6 +116,7 @@ class Hold:
     heal_seconds: float = 0.0
     witness: dict[str, Any] = field(default_factory=dict)
     ended_early: bool = False
+    watch_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +157,23 @@ def held(fault: Fault, longest_seconds: float, holding: Holding) -> Iterator[Hol
                     yield hold
             finally:
                 hold.held_seconds = holding.clock.monotonic() - active_from
-                hold.ended_early = not _still_there(fault, hold, holding)
+                hold.ended_early |= not _still_there(fault, hold, holding)
         finally:
-            heal(fault, hold, holding)
+            heal(fault, hold, holding, hold.watch_seconds)
+
+
+def watch(faults: Sequence[tuple[Fault, Hold]], seconds: float, holding: Holding) -> None:
+    """
+    Let *seconds* pass while *faults* are held, looking at least once a second whether they are.
+
+    A fault that was gone at any look ended early, whatever is seen later.
+    """
+    until = holding.clock.monotonic() + seconds
+    while (left := until - holding.clock.monotonic()) > 0:
+        if holding.clock.wait(min(_LOOK_SECONDS, left), holding.interrupt.requested):
+            return
+        for fault, hold in faults:
+            hold.ended_early |= not fault.observe(holding.system).struck
 
 
 def _write_down(fault: Fault, longest_seconds: float, holding: Holding) -> Hold:
@@ -172,6 +192,7 @@ def _inject(fault: Fault, hold: Hold, holding: Holding) -> None:
     try:
         fault.inject(holding.system)
     except Exception as error:
+        hold.watch_seconds = fault.landing_seconds  # it may have been sent all the same
         holding.ledger.failed(hold.fault_id, str(error), at=holding.clock.now())
         raise
     hold.injected_at = holding.clock.now()
@@ -200,9 +221,13 @@ def _still_there(fault: Fault, hold: Hold, holding: Holding) -> bool:
     return witnessed.struck
 
 
-def heal(fault: Fault, hold: Hold, holding: Holding) -> None:
+def heal(fault: Fault, hold: Hold, holding: Holding, watch_seconds: float = 0.0) -> None:
     """
     Undo *fault* and ask the system until it agrees, for at most a minute.
+
+    Args:
+        watch_seconds: Go on looking for so long, and undo it again where it comes back: an
+            injection that was sent may still be on its way when its sender is dead.
 
     Raises:
         FaultNotHealed: It does not agree; the ledger keeps the fault open.
@@ -219,6 +244,10 @@ def heal(fault: Fault, hold: Hold, holding: Holding) -> None:
 
     try:
         witnessed = _patiently(once, holding.clock)
+        while holding.clock.monotonic() < started + watch_seconds:
+            holding.clock.wait(0.1)
+            if fault.observe(holding.system).active:
+                witnessed = _patiently(once, holding.clock)
     except (TargetError, EngineUnreachable, FaultNotHealed) as error:
         holding.ledger.failed(hold.fault_id, str(error), at=holding.clock.now())
         message = (

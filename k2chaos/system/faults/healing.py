@@ -9,6 +9,7 @@ an explicit heal takes what it is told.
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +17,7 @@ from k2chaos.clock import Clock
 from k2chaos.errors import K2ChaosError, UsageError
 from k2chaos.evidence.ledger import FaultLedger, LedgerEntry, read_ledger, read_state_ledgers
 from k2chaos.evidence.state import Holder, held_pipelines
-from k2chaos.system.faults import Hold, Holding, System, heal
+from k2chaos.system.faults import Fault, Hold, Holding, System, heal
 from k2chaos.system.faults.catalogue import fault_from_json
 from k2chaos.system.interrupt import Interrupt
 from k2chaos.system.runtime import Container, Runtime
@@ -75,7 +76,7 @@ def sweep(
 ) -> tuple[Healing, ...]:
     """Heal every abandoned fault for which *is_ours* holds."""
     abandoned = [one.entry for one in status(directory, clock).open if one.is_abandoned]
-    return _heal_all(filter(is_ours, abandoned), directory, connect, clock)
+    return _heal_all(filter(is_ours, abandoned), connect, clock)
 
 
 def heal_open(
@@ -96,7 +97,7 @@ def heal_open(
         if not entries:
             message = f"no open fault has the id {fault_id}; `k2chaos status` lists the open ones"
             raise UsageError(message)
-    return _heal_all(entries, directory, connect, clock)
+    return _heal_all(entries, connect, clock)
 
 
 def _is_abandoned(entry: LedgerEntry, holders: dict[str, Holder], clock: Clock) -> bool:
@@ -106,18 +107,23 @@ def _is_abandoned(entry: LedgerEntry, holders: dict[str, Holder], clock: Clock) 
 
 def _heal_all(
     entries: Iterable[LedgerEntry],
-    directory: Path,
     connect: Callable[[str], Runtime],
     clock: Clock,
 ) -> tuple[Healing, ...]:
     # The last one injected is undone first: faults of one container may lie upon each other.
-    return tuple(_heal_one(entry, directory, connect, clock) for entry in reversed([*entries]))
+    return tuple(_heal_one(entry, connect, clock) for entry in reversed([*entries]))
 
 
-def _heal_one(
-    entry: LedgerEntry, directory: Path, connect: Callable[[str], Runtime], clock: Clock
-) -> Healing:
-    state_copy = directory / "faults" / f"{entry.run}.jsonl"
+def _still_landing(entry: LedgerEntry, fault: Fault, clock: Clock) -> float:
+    """For how many seconds more the injection of a fault that nobody saw may yet take effect."""
+    if entry.was_witnessed:
+        return 0.0
+    tried_at = datetime.fromisoformat(entry.events[0]["at"])
+    return fault.landing_seconds - (clock.now() - tried_at).total_seconds()
+
+
+def _heal_one(entry: LedgerEntry, connect: Callable[[str], Runtime], clock: Clock) -> Healing:
+    state_copy = entry.path
     ledger = FaultLedger(entry.run, entry.pipeline, (state_copy, *entry.copies))
     kind = str(entry.fault.get("kind"))
     hold = Hold(entry.fault_id, kind, "", clock.now())
@@ -127,7 +133,7 @@ def _heal_one(
         target = str(fault.target)
         engine = fault.target.engine if isinstance(fault.target, Container) else ""
         holding = Holding(System(connect(engine)), ledger, clock, Interrupt(threading.Event()))
-        heal(fault, hold, holding)
+        heal(fault, hold, holding, _still_landing(entry, fault, clock))
     except K2ChaosError as error:
         return Healing(entry.fault_id, kind, target, "failed", str(error))
     if not read_ledger(state_copy).open:

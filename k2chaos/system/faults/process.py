@@ -14,6 +14,7 @@ from k2chaos.system.faults import System, Witnessed
 from k2chaos.system.runtime import Container, ContainerState, HelperCall
 
 _DOWN = frozenset({"exited", "dead", "created", "missing"})
+_LANDING_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,11 @@ class Pause:
     does: ClassVar[str] = "freeze every process"
     undone_by: ClassVar[str] = "thaw them"
     target: Container
+
+    @property
+    def landing_seconds(self) -> float:
+        """As long as the engine may take over a request."""
+        return _LANDING_SECONDS
 
     def prepare(self, system: System) -> Self:
         """The container must run."""
@@ -63,6 +69,11 @@ class Stop:
     target: Container
     grace_seconds: float = 10.0
 
+    @property
+    def landing_seconds(self) -> float:
+        """The grace period, and what the engine needs beside."""
+        return self.grace_seconds + _LANDING_SECONDS
+
     def prepare(self, system: System) -> Self:
         """The container must run."""
         _running(system, self.target, self.kind)
@@ -94,6 +105,11 @@ class Kill:
     does: ClassVar[str] = "SIGKILL by the engine; the restart policy does not act"
     undone_by: ClassVar[str] = "start the container"
     target: Container
+
+    @property
+    def landing_seconds(self) -> float:
+        """As long as the engine may take over a request."""
+        return _LANDING_SECONDS
 
     def prepare(self, system: System) -> Self:
         """The container must run."""
@@ -128,6 +144,11 @@ class Restart:
     target: Container
     grace_seconds: float = 10.0
     started_before: datetime | None = None
+
+    @property
+    def landing_seconds(self) -> float:
+        """The grace period, and what the engine needs beside."""
+        return self.grace_seconds + _LANDING_SECONDS
 
     def prepare(self, system: System) -> Self:
         """The container must run; its start time is what the witness compares with."""
@@ -165,6 +186,11 @@ class Crash:
     pid_before: int = 0
     started_before: datetime | None = None
     restart_policy: str = ""
+
+    @property
+    def landing_seconds(self) -> float:
+        """As long as the engine may take over a request."""
+        return _LANDING_SECONDS
 
     def prepare(self, system: System) -> Self:
         """The container must run; its main process is what will be killed."""
