@@ -11,7 +11,8 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from k2chaos.errors import UsageError
-from k2chaos.system.faults import Fault, Hold, Holding, System, held, watch
+from k2chaos.system.faults import Fault, Hold, System
+from k2chaos.system.faults.held import Holding, held, watch
 from k2chaos.system.run import Run
 from k2chaos.system.runtime import Container, select
 

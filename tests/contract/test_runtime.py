@@ -16,8 +16,9 @@ from k2chaos.clock import SystemClock
 from k2chaos.errors import AmbiguousTarget, ContainerNotFound, EngineUnreachable, TargetNotReady
 from k2chaos.evidence.ledger import FaultLedger, read_ledger
 from k2chaos.system.engine import DockerRuntime, connect
-from k2chaos.system.faults import Holding, System, held
+from k2chaos.system.faults import System
 from k2chaos.system.faults.catalogue import FAULTS
+from k2chaos.system.faults.held import Holding, held
 from k2chaos.system.interrupt import Interrupt
 from k2chaos.system.runtime import Container, HelperCall, Runtime
 from tests.contract.containers import docker, start_container

@@ -12,8 +12,9 @@ import pytest
 
 from k2chaos.errors import FaultNotHealed, FaultNotInjected, Interrupted, TargetNotReady
 from k2chaos.evidence.ledger import FaultLedger, read_ledger
-from k2chaos.system.faults import Fault, Holding, System, fault_to_json, held, watch
+from k2chaos.system.faults import Fault, System, fault_to_json
 from k2chaos.system.faults.catalogue import FAULTS, fault_from_json
+from k2chaos.system.faults.held import Holding, held, watch
 from k2chaos.system.faults.process import Crash, Kill, Pause, Restart, Stop
 from k2chaos.system.interrupt import SIGNALS, Interrupt
 from k2chaos.system.runtime import Container, Verb

@@ -7,7 +7,8 @@ import pytest
 
 from k2chaos.errors import FaultNotInjected, Interrupted, Unsupported, UsageError
 from k2chaos.evidence.reading import read_run
-from k2chaos.system.faults import Holding, System, held
+from k2chaos.system.faults import System
+from k2chaos.system.faults.held import Holding, held
 from k2chaos.system.faults.process import Kill, Pause
 from k2chaos.system.holding import hold_for
 from k2chaos.system.run import Run

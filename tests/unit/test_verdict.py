@@ -10,7 +10,8 @@ from k2chaos.evidence.finding import Finding
 from k2chaos.evidence.ledger import LedgerEntry, LedgerReading
 from k2chaos.evidence.reading import RunEvidence
 from k2chaos.evidence.records import RECORDS, Window
-from k2chaos.judge.verdict import RULES, Judgement, judge
+from k2chaos.judge.rules import RULES
+from k2chaos.judge.verdict import Judgement, judge
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LOST = Finding("lost", "table", "sink", 3)

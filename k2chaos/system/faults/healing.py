@@ -17,8 +17,9 @@ from k2chaos.clock import Clock
 from k2chaos.errors import K2ChaosError, UsageError
 from k2chaos.evidence.ledger import FaultLedger, LedgerEntry, read_ledger, read_state_ledgers
 from k2chaos.evidence.state import Holder, held_pipelines
-from k2chaos.system.faults import Fault, Hold, Holding, System, heal
+from k2chaos.system.faults import Fault, Hold, System
 from k2chaos.system.faults.catalogue import fault_from_json
+from k2chaos.system.faults.held import Holding, heal
 from k2chaos.system.interrupt import Interrupt
 from k2chaos.system.runtime import Container, Runtime
 
