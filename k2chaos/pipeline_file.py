@@ -17,7 +17,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from k2chaos.errors import PipelineFileError, UsageError
-from k2chaos.pipeline import STAGES, Pipeline
+from k2chaos.pipeline import Pipeline
 
 _VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
@@ -165,8 +165,6 @@ def _more_mistakes(tree: Mapping[str, Any]) -> list[str]:
     services = tree.get("services")
     if not isinstance(services, dict):
         return []
-    if not any(tree.get(stage) for stage in STAGES):
-        return ["top level: no stage (exchange, topic, table, api), so no record can be judged"]
     seen, mistakes = _roles(services)
     pairs = (("exchange", "exchange"), ("topic", "broker"), ("table", "sink"), ("api", "api"))
     mistakes += [

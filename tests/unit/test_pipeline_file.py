@@ -134,10 +134,6 @@ def test_the_first_that_is_named_is_chosen(
         ({"limits": {"never": ["broker"]}}, "limits.never: broker is no service of this file"),
         ({"compose": {"project": ""}}, "compose.project: "),
         ({"services": {"broker": [["kafka"]]}}, "services.broker"),
-        (
-            {"exchange": None, "topic": None, "table": None, "api": None},
-            "no stage (exchange, topic, table, api)",
-        ),
     ],
 )
 def test_what_would_protect_or_prove_nothing_is_a_mistake(
