@@ -242,7 +242,7 @@ def test_a_fault_that_harms_nothing_passes_with_its_witness(desk: Desk) -> None:
     (fault,) = verdict["faults"]
     assert "paused" == fault["witness"]["injected"]["status"]
     assert "running" == fault["witness"]["healed"]["status"]
-    assert 1.0 <= fault["achieved_seconds"] < 1.2
+    assert 1.0 <= fault["achieved_seconds"]
     assert verdict["records"]["expected"] == verdict["records"]["api"] > 200
     assert fault["recovery"]["from_heal"]["fresh_seconds"] >= 0
 
