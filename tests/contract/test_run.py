@@ -23,8 +23,7 @@ import pytest
 import yaml
 
 from k2chaos.clock import SystemClock
-from k2chaos.errors import EngineUnreachable
-from k2chaos.system.engine import DockerRuntime, connect
+from k2chaos.system.engine import DockerRuntime
 from k2chaos.system.runtime import Container
 from tests.contract.containers import docker, start_container
 from tests.fakes.api import KEY, FakeApi
@@ -202,20 +201,10 @@ def pipeline(market: Market, project: str) -> dict[str, Any]:
     }
 
 
-@pytest.fixture(scope="module")
-def runtime() -> DockerRuntime:
-    try:
-        return connect()
-    except EngineUnreachable as error:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(str(error))
-
-
 @pytest.fixture
-def desk(tmp_path: Path, runtime: DockerRuntime) -> Iterator[Desk]:
+def desk(tmp_path: Path, engine: DockerRuntime) -> Iterator[Desk]:
     project = f"k2chaos-test-{uuid.uuid4().hex[:8]}"
-    names = [start_container(runtime.engine, project, one) for one in ("kafka", "kafka-api")]
+    names = [start_container(engine.engine, project, one) for one in ("kafka", "kafka-api")]
     folder = tmp_path / "work"
     folder.mkdir()
     try:
@@ -226,12 +215,12 @@ def desk(tmp_path: Path, runtime: DockerRuntime) -> Iterator[Desk]:
                 "TRIAL_KEY": KEY,
                 "XDG_STATE_HOME": str(tmp_path / "state"),
             }
-            target = Container(runtime.engine, project, "kafka")
-            desk = Desk(folder, market, runtime, target, environ)
+            target = Container(engine.engine, project, "kafka")
+            desk = Desk(folder, market, engine, target, environ)
             yield desk
             desk.end()
     finally:
-        docker(runtime.engine, "rm", "--force", *names)
+        docker(engine.engine, "rm", "--force", *names)
 
 
 def test_a_fault_that_harms_nothing_passes_with_its_witness(desk: Desk) -> None:

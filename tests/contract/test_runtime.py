@@ -4,7 +4,6 @@ The contract of `Runtime`, held against the fake and against a real engine.
 The real one works on one tiny container of its own, in a Compose project of its own.
 """
 
-import os
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from k2chaos.clock import SystemClock
-from k2chaos.errors import AmbiguousTarget, ContainerNotFound, EngineUnreachable, TargetNotReady
+from k2chaos.errors import AmbiguousTarget, ContainerNotFound, TargetNotReady
 from k2chaos.evidence.ledger import FaultLedger, read_ledger
-from k2chaos.system.engine import DockerRuntime, connect
+from k2chaos.system.engine import DockerRuntime
 from k2chaos.system.faults import System
 from k2chaos.system.faults.catalogue import FAULTS
 from k2chaos.system.faults.held import Holding, held
@@ -31,17 +30,6 @@ class Bench:
 
     runtime: Runtime
     target: Container
-
-
-@pytest.fixture(scope="module")
-def engine() -> DockerRuntime:
-    """The real engine; its absence is a skip only where nobody promised one."""
-    try:
-        return connect()
-    except EngineUnreachable as error:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(str(error))
 
 
 @pytest.fixture(params=["fake", "real"])
