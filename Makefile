@@ -24,7 +24,7 @@ check: $(VENV)/.installed ## Format, lint, types, import contracts, generated do
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	cd stack/services && ../../$(BIN)/mypy -p exchange -p binance_stream -p consumer_crypto -p query_api --config-file ../../pyproject.toml
+	cd stack/services && ../../$(BIN)/mypy -p exchange -p binance_stream -p consumer_crypto -p query_api -p lab_bugs --config-file ../../pyproject.toml
 	$(BIN)/lint-imports
 	$(BIN)/python tools/reference.py --check
 	$(BIN)/python -m pytest -q tests/budgets

@@ -1,0 +1,31 @@
+"""Bugs on purpose are named, known, and obeyed by the service they are for."""
+
+import importlib
+
+import pytest
+
+from lab_bugs import UnknownBugError, catalogue, seeded
+
+
+def test_nobody_has_a_bug_by_default() -> None:
+    assert frozenset() == seeded("query_api", {})
+    assert frozenset() == seeded("query_api", {"LAB_BUGS": " , "})
+
+
+def test_a_service_obeys_its_own_bugs_only() -> None:
+    environment = {"LAB_BUGS": "api-old-snapshot, source-no-gap-fill"}
+
+    assert {"api-old-snapshot"} == seeded("query_api", environment)
+    assert {"source-no-gap-fill"} == seeded("binance_stream", environment)
+    assert frozenset() == seeded("consumer_crypto", environment)
+
+
+def test_a_name_nobody_knows_is_refused_by_every_service() -> None:
+    with pytest.raises(UnknownBugError, match="api-old-snapshto; there are api-old-snapshot"):
+        seeded("exchange", {"LAB_BUGS": "api-old-snapshot,api-old-snapshto"})
+
+
+def test_every_bug_belongs_to_a_service_and_says_what_goes_wrong() -> None:
+    for name, bug in catalogue().items():
+        assert {"service", "wrong"} == bug.keys(), name
+        importlib.import_module(bug["service"])
