@@ -11,11 +11,12 @@ from typing import Any
 from chaoslib.types import Configuration, Secrets
 
 from k2chaos.system.faults.process import Crash, Kill, Pause, Restart, Stop
-from k2chaos.system.holding import hold_for
+from k2chaos.system.faults.resources import SqueezeCpu
+from k2chaos.system.holding import hold_for, refuse_bad_share
 from k2chaos.system.recovery import await_recovery as recover
 from k2chaos.system.run import current_run
 
-__all__ = ["await_recovery", "crash", "kill", "pause", "restart", "stop"]
+__all__ = ["await_recovery", "crash", "kill", "pause", "restart", "squeeze_cpu", "stop"]
 
 
 def pause(
@@ -172,6 +173,42 @@ def restart(
     """
     return hold_for(
         current_run(), Restart, role, 0.0, service=service, count=count, grace_seconds=grace
+    )
+
+
+def squeeze_cpu(
+    role: str,
+    duration: float = 15.0,
+    cores: float = 0.05,
+    service: str = "",
+    count: int = 1,
+    configuration: Configuration = None,
+    secrets: Secrets = None,
+) -> dict[str, Any]:
+    """
+    Give a container a fraction of a core for a while, then the limit it had.
+
+    It lives and answers, late. This is what a noisy neighbour or a quota set too low looks like
+    from outside.
+
+    Args:
+        role: Role of the service in the pipeline file.
+        duration: Seconds to hold the fault.
+        cores: CPU time it may use, in cores; the engine's smallest is 0.01.
+        service: Which service, where the role has several.
+        count: How many containers are meant.
+
+    Returns:
+        As of ``pause``; the witness counts the periods in which the kernel made it wait.
+
+    Raises:
+        UsageError: *cores* is no number of at least 0.01.
+        FaultNotInjected: The kernel never made it wait: it has nothing to do, or too much is left.
+        FaultNotHealed: The limit of before is not in force.
+    """
+    refuse_bad_share(cores)
+    return hold_for(
+        current_run(), SqueezeCpu, role, duration, service=service, count=count, cores=cores
     )
 
 

@@ -31,7 +31,14 @@ from k2chaos.errors import (
     FaultError,
     TargetNotReady,
 )
-from k2chaos.system.runtime import Container, ContainerState, HelperCall, Verb
+from k2chaos.system.runtime import (
+    Container,
+    ContainerState,
+    CpuLimit,
+    CpuUse,
+    HelperCall,
+    Verb,
+)
 
 DEFAULT_SOCKET: Final = "unix:///var/run/docker.sock"
 _TIMEOUT_SECONDS: Final = 30.0
@@ -139,6 +146,27 @@ class DockerRuntime:
                 getattr(self._client.api, verb)(identifier, timeout=round(grace_seconds))
             else:
                 getattr(self._client.api, verb)(identifier)
+
+    def cpu(self, container: Container) -> CpuUse:
+        """See `Runtime`. The count is the kernel's, as the engine reads it from the cgroup."""
+        with _translated(f"read the CPU limit of {container}"):
+            identifier = self._id(container)
+            host = self._client.api.inspect_container(identifier)["HostConfig"]
+            stats = self._client.api.stats(identifier, stream=False, one_shot=True)
+        limit = CpuLimit(host["NanoCpus"], host["CpuQuota"], host["CpuPeriod"])
+        throttling = stats.get("cpu_stats", {}).get("throttling_data", {})
+        return CpuUse(limit, int(throttling.get("throttled_periods", 0)))
+
+    def limit_cpu(self, container: Container, limit: CpuLimit) -> None:
+        """See `Runtime`."""
+        body = {"NanoCpus": limit.nano_cpus}
+        if not limit.nano_cpus:
+            body = {"CpuQuota": limit.quota_us or -1, "CpuPeriod": limit.period_us}
+        with _translated(f"limit the CPU of {container}"):
+            api = self._client.api
+            # The SDK's own update knows no NanoCpus.
+            url = api._url("/containers/{0}/update", self._id(container))  # noqa: SLF001
+            api._raise_for_status(api._post_json(url, data=body))  # noqa: SLF001
 
     def run_helper(self, call: HelperCall) -> str:
         """See `Runtime`. Builds the helper image on first need."""

@@ -16,6 +16,8 @@ from k2chaos.system.faults.held import Holding, held, watch
 from k2chaos.system.run import Run
 from k2chaos.system.runtime import Container, select
 
+# The engine gives no less (a quota of 1 ms in a period of 100 ms).
+_FEWEST_CORES: Final = 0.01
 _INTERNAL: Final = frozenset({"held_seconds", "watch_seconds"})
 
 
@@ -74,6 +76,19 @@ def refuse_bad_duration(seconds: float, longest: float) -> None:
             f"duration must lie between 0 and {longest:g} s "
             f"(limits.longest_fault_seconds), not {seconds:g}"
         )
+        raise UsageError(message)
+
+
+def refuse_bad_share(cores: Any) -> None:
+    """
+    Check how much of a core a squeezed container keeps.
+
+    Raises:
+        UsageError: It is no number, or below what the engine can give.
+    """
+    is_number = isinstance(cores, int | float) and not isinstance(cores, bool)
+    if not (is_number and cores >= _FEWEST_CORES):
+        message = f"cores must be a number of at least {_FEWEST_CORES}, not {cores!r}"
         raise UsageError(message)
 
 

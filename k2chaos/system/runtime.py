@@ -81,6 +81,48 @@ class ContainerState:
 
 
 @dataclass(frozen=True, slots=True)
+class CpuLimit:
+    """
+    How much CPU time a container may use, in the engine's own two spellings.
+
+    A container created with the one must be changed with the one; the engine refuses the other.
+
+    Attributes:
+        nano_cpus: Cores times 10^9; 0 where the limit is not spelt so.
+        quota_us: Microseconds of CPU time a period; 0 or -1 is unlimited.
+        period_us: Length of a period; 0 is the engine's default (100 ms).
+    """
+
+    nano_cpus: int = 0
+    quota_us: int = 0
+    period_us: int = 0
+
+    def squeezed_to(self, cores: float) -> "CpuLimit":
+        """The limit of *cores*, in the spelling of this one."""
+        if self.nano_cpus:
+            return CpuLimit(nano_cpus=round(cores * 1e9))
+        period = self.period_us or 100_000
+        return CpuLimit(quota_us=round(cores * period), period_us=period)
+
+    def is_same_as(self, other: "CpuLimit") -> bool:
+        """Whether both allow the same; unlimited has several spellings."""
+        return self.nano_cpus == other.nano_cpus and max(self.quota_us, 0) == max(other.quota_us, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class CpuUse:
+    """
+    A container's CPU limit as the engine has it, and what the kernel made of it.
+
+    Attributes:
+        throttled_periods: Periods in which the kernel made a process wait, since the start.
+    """
+
+    limit: CpuLimit
+    throttled_periods: int
+
+
+@dataclass(frozen=True, slots=True)
 class HelperCall:
     """
     One command in a throw-away helper container, from where the target cannot be changed by it.
@@ -121,6 +163,12 @@ class Runtime(Protocol):
             TargetNotReady: The engine refused (*is not paused*, *is not running*, ...).
             ContainerNotFound: Nothing answers to the identity.
         """
+
+    def cpu(self, container: Container) -> CpuUse:
+        """The limit in force and the kernel's count; `ContainerNotFound` where nothing answers."""
+
+    def limit_cpu(self, container: Container, limit: CpuLimit) -> None:
+        """Change the limit of a container; errors as those of `send`."""
 
     def run_helper(self, call: HelperCall) -> str:
         """Run *call* to its end and return what it printed; `FaultError` when it failed."""

@@ -8,7 +8,7 @@ IMAGE = "debian:trixie-slim"
 def start_container(
     engine: str, project: str, service: str = "kafka", *, one_off: bool = False, number: str = "1"
 ) -> str:
-    """Start one that does nothing and stops at once when asked to; return its id."""
+    """Start one that does next to nothing and stops at once when asked to; return its id."""
     labels = {
         "com.docker.compose.project": project,
         "com.docker.compose.service": service,
@@ -16,7 +16,7 @@ def start_container(
         "com.docker.compose.oneoff": str(one_off),
     }
     options = [part for key, value in labels.items() for part in ("--label", f"{key}={value}")]
-    command = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.1; done"]
+    command = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.01; done"]
     run = ("run", "--detach", "--restart", "unless-stopped", "--network", "none")
     return docker(engine, *run, *options, IMAGE, *command).strip()
 

@@ -5,7 +5,14 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from k2chaos.errors import ContainerNotFound, TargetNotReady
-from k2chaos.system.runtime import Container, ContainerState, HelperCall, Verb
+from k2chaos.system.runtime import (
+    Container,
+    ContainerState,
+    CpuLimit,
+    CpuUse,
+    HelperCall,
+    Verb,
+)
 
 ENGINE = "fake://engine"
 
@@ -19,6 +26,8 @@ class FakeRuntime:
     sent: list[tuple[str, str]] = field(default_factory=list)
     broken: Callable[[Container, str], bool] = lambda _container, _verb: False
     refused_once: set[str] = field(default_factory=set)
+    cpus: dict[Container, CpuLimit] = field(default_factory=dict)
+    idle: set[Container] = field(default_factory=set)
     ticks: int = 0
 
     def add(
@@ -51,6 +60,25 @@ class FakeRuntime:
             raise TargetNotReady(message)
         if not self.broken(container, verb):
             self._apply(container, verb)
+
+    def cpu(self, container: Container) -> CpuUse:
+        """See `Runtime`; whoever is limited and not idle has been throttled."""
+        if container not in self.states:
+            message = f"no {container}"
+            raise ContainerNotFound(message)
+        limit = self.cpus.get(container, CpuLimit())
+        is_tight = 0 < limit.nano_cpus < 10**9 or 0 < limit.quota_us < 100_000
+        return CpuUse(limit, 7 if is_tight and container not in self.idle else 0)
+
+    def limit_cpu(self, container: Container, limit: CpuLimit) -> None:
+        """See `Runtime`; the spelling must be that of before, as the engine wants it."""
+        self.sent.append(("limit-cpu", container.service))
+        before = self.cpu(container).limit
+        if bool(before.nano_cpus) != bool(limit.nano_cpus) and before != CpuLimit():
+            message = "conflicting options"
+            raise TargetNotReady(message)
+        if not self.broken(container, "limit-cpu"):
+            self.cpus[container] = limit
 
     def run_helper(self, call: HelperCall) -> str:
         """See `Runtime`; understands ``kill -KILL pid`` only, and lets the restart policy act."""

@@ -15,13 +15,13 @@ from k2chaos.evidence.ledger import FaultLedger, read_ledger
 from k2chaos.system.faults import Fault, System, fault_to_json
 from k2chaos.system.faults.catalogue import FAULTS, fault_from_json
 from k2chaos.system.faults.held import Holding, held, watch
-from k2chaos.system.faults.process import Crash, Kill, Pause, Restart, Stop
+from k2chaos.system.faults.process import Crash, Pause, Stop
 from k2chaos.system.interrupt import SIGNALS, Interrupt
 from k2chaos.system.runtime import Container, Verb
 from tests.fakes.clock import FakeClock
 from tests.fakes.runtime import FakeRuntime
 
-ALL_KINDS: tuple[Callable[..., Any], ...] = (Pause, Stop, Kill, Restart, Crash)
+ALL_KINDS: tuple[Callable[..., Any], ...] = tuple(FAULTS.values())
 
 
 def _holding(runtime: FakeRuntime, folder: Path) -> Holding:

@@ -8,9 +8,10 @@ from pydantic import TypeAdapter, ValidationError
 from k2chaos.errors import FaultError
 from k2chaos.system.faults import Fault
 from k2chaos.system.faults.process import Crash, Kill, Pause, Restart, Stop
+from k2chaos.system.faults.resources import SqueezeCpu
 
 FAULTS: Final[Mapping[str, type[Any]]] = {
-    kind.kind: kind for kind in (Pause, Stop, Kill, Crash, Restart)
+    kind.kind: kind for kind in (Pause, Stop, Kill, Crash, Restart, SqueezeCpu)
 }
 """A new kind of fault is one class in one of the modules beside this one, and its name here."""
 

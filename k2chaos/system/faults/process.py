@@ -37,7 +37,7 @@ class Pause:
 
     def prepare(self, system: System) -> Self:
         """The container must run."""
-        _running(system, self.target, self.kind)
+        require_running(system, self.target, self.kind)
         return self
 
     def inject(self, system: System) -> None:
@@ -76,7 +76,7 @@ class Stop:
 
     def prepare(self, system: System) -> Self:
         """The container must run."""
-        _running(system, self.target, self.kind)
+        require_running(system, self.target, self.kind)
         return self
 
     def inject(self, system: System) -> None:
@@ -113,7 +113,7 @@ class Kill:
 
     def prepare(self, system: System) -> Self:
         """The container must run."""
-        _running(system, self.target, self.kind)
+        require_running(system, self.target, self.kind)
         return self
 
     def inject(self, system: System) -> None:
@@ -152,7 +152,7 @@ class Restart:
 
     def prepare(self, system: System) -> Self:
         """The container must run; its start time is what the witness compares with."""
-        state = _running(system, self.target, self.kind)
+        state = require_running(system, self.target, self.kind)
         return replace(self, started_before=state.started_at)
 
     def inject(self, system: System) -> None:
@@ -194,7 +194,7 @@ class Crash:
 
     def prepare(self, system: System) -> Self:
         """The container must run; its main process is what will be killed."""
-        state = _running(system, self.target, self.kind)
+        state = require_running(system, self.target, self.kind)
         return replace(
             self,
             pid_before=state.pid,
@@ -228,8 +228,8 @@ class Crash:
             _bring_up(system, self.target)
 
 
-def _running(system: System, target: Container, kind: str) -> ContainerState:
-    """The state of *target*, which must be running for *kind* to start."""
+def require_running(system: System, target: Container, kind: str) -> ContainerState:
+    """The state of *target*, which must be running for *kind* to start; else `TargetNotReady`."""
     state = system.runtime.state(target)
     if not state.is_running:
         message = (

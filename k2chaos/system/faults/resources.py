@@ -1,0 +1,71 @@
+"""
+Faults of resources: what a container may use is squeezed, and given back exactly.
+
+Witness of all of them: the kernel, which counts what it withheld; the engine's own account of the
+limit alone is not believed, because that is what the injection wrote.
+"""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, ClassVar, Self
+
+from k2chaos.system.faults import System, Witnessed
+from k2chaos.system.faults.process import require_running
+from k2chaos.system.runtime import Container, CpuLimit
+
+_LANDING_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class SqueezeCpu:
+    """
+    The container gets a fraction of a core: it lives, answers, and is slow at everything.
+
+    Witness: the kernel made its processes wait (throttled periods grew since `prepare`) while the
+    limit was in force; so a container with nothing to do is not squeezed. Healed by the limit of
+    before; gone when the engine reports that one again.
+    """
+
+    kind: ClassVar[str] = "squeeze-cpu"
+    does: ClassVar[str] = "limit the CPU time to a fraction of a core"
+    undone_by: ClassVar[str] = "give it the limit it had"
+    target: Container
+    cores: float = 0.05
+    limit_before: CpuLimit = field(default_factory=CpuLimit)
+    throttled_before: int = 0
+    started_before: datetime | None = None
+
+    @property
+    def landing_seconds(self) -> float:
+        """As long as the engine may take over a request."""
+        return _LANDING_SECONDS
+
+    def prepare(self, system: System) -> Self:
+        """The container must run; its limit is what will be restored."""
+        state = require_running(system, self.target, self.kind)
+        use = system.runtime.cpu(self.target)
+        return replace(
+            self,
+            limit_before=use.limit,
+            throttled_before=use.throttled_periods,
+            started_before=state.started_at,
+        )
+
+    def inject(self, system: System) -> None:
+        """Limit it."""
+        system.runtime.limit_cpu(self.target, self.limit_before.squeezed_to(self.cores))
+
+    def observe(self, system: System) -> Witnessed:
+        """Struck once the kernel throttled it under our limit."""
+        use = system.runtime.cpu(self.target)
+        # The kernel counts from the container's start: a restart within the fault begins anew.
+        is_same_life = system.runtime.state(self.target).started_at == self.started_before
+        throttled = use.throttled_periods - (self.throttled_before if is_same_life else 0)
+        limited = use.limit.is_same_as(self.limit_before.squeezed_to(self.cores))
+        seen: dict[str, Any] = {"throttled_periods": throttled, "limited": limited}
+        active = not use.limit.is_same_as(self.limit_before)
+        return Witnessed(limited and throttled > 0, active, seen)
+
+    def heal(self, system: System) -> None:
+        """Give it the limit it had."""
+        system.runtime.limit_cpu(self.target, self.limit_before)

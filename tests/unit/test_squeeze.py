@@ -1,0 +1,71 @@
+"""Squeezed resources are witnessed by the kernel and given back exactly."""
+
+from pathlib import Path
+
+import pytest
+
+from k2chaos.errors import FaultNotInjected, UsageError
+from k2chaos.evidence.ledger import FaultLedger
+from k2chaos.system.faults import System
+from k2chaos.system.faults.held import Holding, held
+from k2chaos.system.faults.resources import SqueezeCpu
+from k2chaos.system.holding import refuse_bad_share
+from k2chaos.system.interrupt import Interrupt
+from k2chaos.system.runtime import CpuLimit
+from tests.fakes.clock import FakeClock
+from tests.fakes.runtime import FakeRuntime
+
+
+def _holding(runtime: FakeRuntime, folder: Path) -> Holding:
+    ledger = FaultLedger("run-1", "lab", (folder / "state.jsonl",))
+    return Holding(System(runtime), ledger, FakeClock(), Interrupt())
+
+
+@pytest.mark.parametrize(
+    "before",
+    [CpuLimit(), CpuLimit(nano_cpus=10**9), CpuLimit(quota_us=150_000, period_us=100_000)],
+    ids=["unlimited", "in cores", "as a quota"],
+)
+def test_the_limit_of_before_is_restored_in_its_own_spelling(
+    before: CpuLimit, tmp_path: Path
+) -> None:
+    runtime = FakeRuntime()
+    target = runtime.add("kafka")
+    runtime.cpus[target] = before
+
+    with held(SqueezeCpu(target, 0.05), 1.0, _holding(runtime, tmp_path)) as hold:
+        squeezed = runtime.cpus[target]
+
+    assert squeezed == before.squeezed_to(0.05)
+    assert before == runtime.cpus[target]
+    assert not hold.ended_early
+
+
+def test_a_container_that_never_had_to_wait_was_not_squeezed(tmp_path: Path) -> None:
+    runtime = FakeRuntime()
+    target = runtime.add("kafka")
+    runtime.idle.add(target)
+
+    with (
+        pytest.raises(FaultNotInjected, match="throttled_periods"),
+        held(SqueezeCpu(target), 1.0, _holding(runtime, tmp_path)),
+    ):
+        pytest.fail("the body ran without a witness")
+
+    assert CpuLimit() == runtime.cpus[target]
+
+
+def test_a_squeeze_that_somebody_lifted_ended_early(tmp_path: Path) -> None:
+    runtime = FakeRuntime()
+    target = runtime.add("kafka")
+
+    with held(SqueezeCpu(target), 1.0, _holding(runtime, tmp_path)) as hold:
+        runtime.cpus[target] = CpuLimit()
+
+    assert hold.ended_early
+
+
+@pytest.mark.parametrize("cores", [0, 0.009, -1, True, "much", float("nan")])
+def test_a_share_the_engine_cannot_give_is_refused(cores: float) -> None:
+    with pytest.raises(UsageError, match=r"at least 0\.01"):
+        refuse_bad_share(cores)
