@@ -7,7 +7,7 @@ touched.
 
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any, Final
 
 from k2chaos.errors import UsageError
@@ -18,7 +18,7 @@ from k2chaos.system.runtime import Container, select
 
 # The engine gives no less (a quota of 1 ms in a period of 100 ms).
 _FEWEST_CORES: Final = 0.01
-_INTERNAL: Final = frozenset({"held_seconds", "watch_seconds"})
+_INTERNAL: Final = frozenset({"fault", "held_seconds", "watch_seconds"})
 
 
 def hold_for(
@@ -52,7 +52,7 @@ def hold_for(
         with contextlib.ExitStack() as stack:
             # One by one: those that were held before another failed must be on record too.
             records.extend(stack.enter_context(held(fault, longest, holding)) for fault in faults)
-            watch(tuple(zip(faults, records, strict=True)), duration_seconds, holding)
+            watch(records, duration_seconds, holding)
     finally:
         entries = [_entry(role, duration_seconds, record) for record in records]
         for entry in entries:
@@ -110,9 +110,11 @@ def _refuse_too_many(run: Run, targets: Sequence[Container]) -> None:
 
 
 def _entry(role: str, requested_seconds: float, record: Hold) -> dict[str, Any]:
-    facts = asdict(record)
+    facts = {each.name: getattr(record, each.name) for each in fields(record)}
     return {
         **{name: value for name, value in facts.items() if name not in _INTERNAL},
+        "kind": record.fault.kind,
+        "target": str(record.fault.target),
         "role": role,
         "requested_seconds": requested_seconds,
         "achieved_seconds": round(record.held_seconds, 4),

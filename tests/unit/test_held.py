@@ -250,7 +250,7 @@ def test_a_fault_that_was_gone_for_a_while_ended_early_though_it_is_back(tmp_pat
 
     with held(Pause(target), 5.0, holding) as hold:
         clock.verbs = ["unpause", "pause"]
-        watch([(Pause(target), hold)], 2.0, holding)
+        watch([hold], 2.0, holding)
 
     assert hold.ended_early
     assert [] == clock.verbs

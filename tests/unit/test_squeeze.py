@@ -7,7 +7,7 @@ import pytest
 from k2chaos.errors import FaultNotInjected, UsageError
 from k2chaos.evidence.ledger import FaultLedger
 from k2chaos.system.faults import System
-from k2chaos.system.faults.held import Holding, held
+from k2chaos.system.faults.held import Holding, held, watch
 from k2chaos.system.faults.resources import SqueezeCpu
 from k2chaos.system.holding import refuse_bad_share
 from k2chaos.system.interrupt import Interrupt
@@ -69,3 +69,15 @@ def test_a_squeeze_that_somebody_lifted_ended_early(tmp_path: Path) -> None:
 def test_a_share_the_engine_cannot_give_is_refused(cores: float) -> None:
     with pytest.raises(UsageError, match=r"at least 0\.01"):
         refuse_bad_share(cores)
+
+
+def test_a_squeeze_that_is_watched_is_looked_at_as_it_was_prepared(tmp_path: Path) -> None:
+    runtime = FakeRuntime()
+    target = runtime.add("kafka")
+    runtime.cpus[target] = CpuLimit(nano_cpus=10**9)
+    holding = _holding(runtime, tmp_path)
+
+    with held(SqueezeCpu(target, 0.05), 5.0, holding) as hold:
+        watch([hold], 2.0, holding)
+
+    assert not hold.ended_early

@@ -81,13 +81,13 @@ class Hold:
     The record of one held fault, filled as it goes; times are aware UTC.
 
     Attributes:
+        fault: As it was completed by `prepare`.
         witness: What was seen while active, and after the heal.
         outcome: Something worth telling that is no error (*no restart policy: started by heal*).
     """
 
     fault_id: str
-    kind: str
-    target: str
+    fault: Fault
     tried_at: datetime
     injected_at: datetime | None = None
     healed_at: datetime | None = None

@@ -127,11 +127,11 @@ def _heal_one(entry: LedgerEntry, connect: Callable[[str], Runtime], clock: Cloc
     state_copy = entry.path
     ledger = FaultLedger(entry.run, entry.pipeline, (state_copy, *entry.copies))
     kind = str(entry.fault.get("kind"))
-    hold = Hold(entry.fault_id, kind, "", clock.now())
     target = ""
     try:
         fault = fault_from_json(entry.fault)
         target = str(fault.target)
+        hold = Hold(entry.fault_id, fault, clock.now())
         engine = fault.target.engine if isinstance(fault.target, Container) else ""
         holding = Holding(System(connect(engine)), ledger, clock, Interrupt(threading.Event()))
         heal(fault, hold, holding, _still_landing(entry, fault, clock))

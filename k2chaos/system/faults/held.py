@@ -74,9 +74,10 @@ def held(fault: Fault, longest_seconds: float, holding: Holding) -> Iterator[Hol
             heal(fault, hold, holding, hold.watch_seconds)
 
 
-def watch(faults: Sequence[tuple[Fault, Hold]], seconds: float, holding: Holding) -> None:
+def watch(holds: Sequence[Hold], seconds: float, holding: Holding) -> None:
     """
-    Let *seconds* pass while *faults* are held, looking at least once a second whether they are.
+    Let *seconds* pass while the faults of *holds* are held, looking at least once a second
+    whether they are.
 
     A fault that was gone at any look ended early, whatever is seen later.
     """
@@ -84,14 +85,14 @@ def watch(faults: Sequence[tuple[Fault, Hold]], seconds: float, holding: Holding
     while (left := until - holding.clock.monotonic()) > 0:
         if holding.clock.wait(min(_LOOK_SECONDS, left), holding.interrupt.requested):
             return
-        for fault, hold in faults:
-            hold.ended_early |= not fault.observe(holding.system).struck
+        for hold in holds:
+            hold.ended_early |= not hold.fault.observe(holding.system).struck
 
 
 def _write_down(fault: Fault, longest_seconds: float, holding: Holding) -> Hold:
     """Put *fault* on disk before it is in the system."""
     now = holding.clock.now()
-    hold = Hold(f"{fault.kind}-{uuid.uuid4().hex[:8]}", fault.kind, str(fault.target), now)
+    hold = Hold(f"{fault.kind}-{uuid.uuid4().hex[:8]}", fault, now)
     deadline = now + timedelta(seconds=longest_seconds + HEAL_DEADLINE_SECONDS)
     holding.ledger.tried(hold.fault_id, fault_to_json(fault), deadline, at=now)
     return hold
