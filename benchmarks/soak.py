@@ -97,7 +97,8 @@ def _api(pipeline: Pipeline) -> dict[str, Any]:
 
 def _table(pipeline: Pipeline) -> Table:
     assert pipeline.table is not None
-    return load_catalog("soak", **pipeline.table.catalog).load_table(pipeline.table.name)
+    properties = {"s3.region": "us-east-1", **pipeline.table.catalog}
+    return load_catalog("soak", **properties).load_table(pipeline.table.name)
 
 
 def _plan(pipeline: Pipeline) -> dict[str, Any]:

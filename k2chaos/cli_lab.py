@@ -61,7 +61,8 @@ def up() -> int:
     Bring the reference pipeline up: engine, images, secrets, containers.
 
     Running it again is always right: what is there is used, what is half there is taken over.
-    Returns when every service is healthy.
+    Returns when every service is healthy. LAB_BUGS=name,... gives it bugs on purpose, by the names
+    of stack/services/lab_bugs/catalogue.toml; the next start without it takes them away.
 
     \b
     Example:
@@ -127,6 +128,8 @@ def status(*, memory: bool) -> int:
         row = [one.service, one.state, one.health or "-", str(one.restarts), " ".join(one.ports)]
         table.add_row(*row, image, *([str(one.memory_bytes // _MEBI)] if memory else []))
     Console(file=sys.stdout, width=None if sys.stdout.isatty() else 200).print(table)
+    if bugs := sorted({name for one in services for name in one.bugs}):
+        click.echo(f"bugs on purpose (LAB_BUGS): {', '.join(bugs)}")
     is_up = all(one.state == "running" and one.health in {"", "healthy"} for one in services)
     return 0 if services and is_up else _INCONCLUSIVE
 

@@ -18,6 +18,7 @@ from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from requests.exceptions import RequestException
 
 from k2chaos.errors import EngineUnreachable, LabError
+from k2chaos.system.lab.bugs import bugs_of
 from k2chaos.system.lab.process import plain
 
 _PROJECT: Final = "com.docker.compose.project"
@@ -45,6 +46,7 @@ class LabContainer:
         restarts: How often the restart policy has started it again.
         exit_code: Of its main process, as last seen.
         networks: Ids of the networks it belongs to.
+        bugs: Those of the lab that it was started with.
     """
 
     id: str
@@ -61,6 +63,7 @@ class LabContainer:
     restarts: int
     exit_code: int
     networks: tuple[str, ...]
+    bugs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +272,7 @@ def _container(said: Mapping[str, Any]) -> LabContainer:
         restarts=int(said.get("RestartCount", 0)),
         exit_code=int(state.get("ExitCode", 0)),
         networks=tuple(filter(None, (one.get("NetworkID") for one in networks.values()))),
+        bugs=bugs_of(said["Config"].get("Env") or ()),
     )
 
 

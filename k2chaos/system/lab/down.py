@@ -32,6 +32,7 @@ class ServiceStatus:
         ports: What it publishes.
         restarts: How often its restart policy has started it again.
         memory_bytes: In use; 0 where it does not run or was not asked for.
+        bugs: Those that the lab was given on purpose.
     """
 
     service: str
@@ -43,6 +44,7 @@ class ServiceStatus:
     ports: tuple[str, ...]
     restarts: int
     memory_bytes: int
+    bugs: tuple[str, ...] = ()
 
 
 def lab_down(console: Console, stack_dir: Path | None = None, *, volumes: bool = False) -> None:
@@ -110,6 +112,7 @@ def _status(
         ports=container.ports,
         restarts=container.restarts,
         memory_bytes=used.get(container.id, 0),
+        bugs=container.bugs,
     )
 
 

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from k2chaos.errors import LabError, UsageError
 from k2chaos.system.lab.bootstrap import ready_engine
+from k2chaos.system.lab.bugs import check_bugs
 from k2chaos.system.lab.clone import PROJECT, Stack, find_stack
 from k2chaos.system.lab.compose import Compose, environment, find_compose
 from k2chaos.system.lab.compose_file import ServiceSpec, read_services
@@ -47,6 +48,7 @@ def lab_up(console: Console, stack_dir: Path | None = None) -> None:
     begun = time.monotonic()
     stack = find_stack(stack_dir)
     services = read_services(stack.compose_file)
+    bugs = check_bugs(stack)
     with one_at_a_time(console):
         engine = ready_engine(console)
         _check(engine, stack, services)
@@ -60,6 +62,8 @@ def lab_up(console: Console, stack_dir: Path | None = None) -> None:
         gone = prune_images(engine, tags)
     if gone:
         say(console, f"removed {len(gone)} images that nothing uses any more")
+    if bugs:
+        say(console, f"with bugs on purpose: {', '.join(bugs)}")
     say(console, f"the lab is up: {len(services)} services healthy, {_since(begun)}")
 
 
