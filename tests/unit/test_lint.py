@@ -135,10 +135,10 @@ MISTAKES: list[tuple[str, Any, str]] = [
     ),
     (
         f"{ARGUMENTS}/duration",
-        181,
+        601,
         (
-            "method[0].provider.arguments.duration: 181 s is above the pipeline's "
-            "limits.longest_fault_seconds, 180"
+            "method[0].provider.arguments.duration: 601 s is above the pipeline's "
+            "limits.longest_fault_seconds, 600"
         ),
     ),
     (
