@@ -3,16 +3,20 @@ The query API as a place where records can be seen, over its own HTTP contract.
 
 ``newest`` of the pipeline file is one request for the newest records of all keys; its path also
 answers for one key, with ``start_time`` and ``end_time`` (naive UTC) and newest first.
+
+An API may answer from what it remembers while it cannot look, and says so (``meta.degraded``).
+What such an answer shows is there, so it counts for what is newest, whose age goes on growing from
+its event time; what it lacks says nothing, so no window of records is read from one.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import pyarrow as pa
 
 from k2chaos.clock import Clock, SystemClock
-from k2chaos.errors import StageBlind
+from k2chaos.errors import StageBlind, StageUnavailable
 from k2chaos.evidence.freshness import Sighting, advance, newest_of
 from k2chaos.evidence.identity import joined, records_of
 from k2chaos.pipeline import Api, Record
@@ -21,6 +25,8 @@ from k2chaos.system.http import HttpClient
 _PAGE: Final = 10_000
 """The most that one request may ask for."""
 _MICROSECOND: Final = timedelta(microseconds=1)
+_UNKNOWN_KEY: Final = "unknown-symbol"
+"""The ``code`` of a 404 that tells a key without records from a path that is wrong."""
 
 
 class ApiClient:
@@ -54,12 +60,17 @@ class ApiClient:
         """The newest record of each key: one request, and one more for each of *keys* it lacks."""
         found = newest_of(self._records(self._http.get_json(self.api.newest)))
         for key in sorted(set(keys) - found.keys()):
-            query: dict[str, str | int] = {self.record.key: key, "limit": 1}
-            advance(found, newest_of(self._records(self._http.get_json(self._path, query))))
+            advance(found, newest_of(self._records(self._ask(key, {"limit": 1}))))
         return found
 
     def read(self, keys: Iterable[str], start: datetime, end: datetime) -> pa.Table:
-        """All records of *keys* with an event time from *start* to *end*, key by key."""
+        """
+        All records of *keys* with an event time from *start* to *end*, key by key.
+
+        Raises:
+            StageUnavailable: Also when the API says that its answer may be old (``degraded``): what
+                is not in such an answer need not be lost.
+        """
         return joined(page for key in keys for page in self._pages(key, start, end))
 
     def latency(self) -> float:
@@ -98,9 +109,8 @@ class ApiClient:
         until = end.astimezone(UTC)
         while True:
             query = {"start_time": _naive(since), "end_time": _naive(until + _MICROSECOND)}
-            answer = self._http.get_json(
-                self._path, {self.record.key: key, **query, "limit": _PAGE}
-            )
+            answer = self._ask(key, {**query, "limit": _PAGE})
+            self._refuse_when_degraded(answer)
             page = _within(self._records(answer), since, until)
             if not _has_more(answer):
                 yield page
@@ -114,6 +124,22 @@ class ApiClient:
                 raise StageBlind(message, "too many")
             yield _within(page, oldest + _MICROSECOND, until)
             until = oldest
+
+    def _ask(self, key: str, query: Mapping[str, str | int]) -> Any:
+        """Ask for records of *key*; of one that the API has never seen there are none."""
+        asked = {self.record.key: key, **query}
+        answer = self._http.get_json(self._path, asked, accept=frozenset({404}))
+        is_unknown = isinstance(answer, dict) and answer.get("code") == _UNKNOWN_KEY
+        return {"data": []} if is_unknown else answer
+
+    def _refuse_when_degraded(self, answer: Any) -> None:
+        meta = answer.get("meta") if isinstance(answer, dict) else None
+        if isinstance(meta, dict) and meta.get("degraded"):
+            message = (
+                f"api: {self.api.url}{self._path}: its answer may be old, it is as of "
+                f"{meta.get('as_of')}: {meta.get('reason')}; look again when it has recovered"
+            )
+            raise StageUnavailable(message, "degraded")
 
     def _records(self, answer: Any) -> pa.Table:
         names = self.record

@@ -121,6 +121,58 @@ def test_an_api_that_answers_503_is_unavailable(api: FakeApi) -> None:
         client_of(api).newest()
 
 
+def degraded(api: FakeApi) -> None:
+    """Its answers go on, and say that they may be old."""
+    answer = api.answer
+
+    def aged(request: Request) -> Answer:
+        status, body = answer(request)
+        meta = {"as_of": "2026-01-01T00:00:00", "degraded": True, "reason": "catalog is down"}
+        return status, {**body, "meta": meta}
+
+    api.server.answer = aged
+
+
+def test_what_a_degraded_answer_shows_is_there(api: FakeApi) -> None:
+    api.put("BTC", 1)
+    degraded(api)
+
+    assert {"BTC": Sighting(1, time_of(1))} == client_of(api).newest(["BTC"])
+
+
+def test_what_a_degraded_answer_lacks_is_not_known_to_be_lost(api: FakeApi) -> None:
+    api.put("BTC", 1)
+    degraded(api)
+
+    with pytest.raises(StageUnavailable, match=r"as of 2026-01-01T00:00:00: catalog is down") as it:
+        rows_of(api, "BTC")
+
+    assert "degraded" == it.value.reason
+
+
+def test_a_key_that_the_api_has_never_seen_has_no_records(api: FakeApi) -> None:
+    api.put("BTC", 1)
+    answer = api.answer
+
+    def strict(request: Request) -> Answer:
+        if request.query.get("symbol") == "NEVER":
+            return 404, {"success": False, "code": "unknown-symbol", "reason": "never traded"}
+        return answer(request)
+
+    api.server.answer = strict
+
+    assert {"BTC"} == client_of(api).newest(["BTC", "NEVER"]).keys()
+    assert [("BTC", 1)] == rows_of(api, "NEVER", "BTC")
+
+
+def test_a_path_that_is_wrong_is_not_taken_for_a_key_without_records(api: FakeApi) -> None:
+    api.put("BTC", 1)
+    api.server.answer = lambda _: (404, {"success": False, "code": "http", "reason": "Not Found"})
+
+    with pytest.raises(StageBlind, match=r"api\.newest"):
+        rows_of(api, "BTC")
+
+
 @pytest.mark.parametrize("answer", [[], {"data": None}, {"data": [{"symbol": "BTC"}]}])
 def test_an_answer_without_records_makes_us_blind(api: FakeApi, answer: Any) -> None:
     api.server.answer = lambda _: (200, answer)

@@ -14,6 +14,7 @@ from k2chaos.evidence.freshness import Sighting
 from k2chaos.evidence.records import Window
 from k2chaos.judge.audit import audit
 from k2chaos.pipeline import Compose, Exchange, Pipeline
+from k2chaos.system.api import ApiClient
 from k2chaos.system.stages import Stages, open_stages, take_baseline
 from tests.fakes.api import FakeApi, fake_api
 from tests.fakes.clock import FakeClock
@@ -129,6 +130,26 @@ def test_a_record_emitted_between_the_two_looks_makes_no_stage_stale(
     stages = stages_of(exchange, clock, api=Meanwhile({"BTC": 100, "ETH": 100}))
 
     assert 0.0 == stages.freshness_seconds("api")
+
+
+def test_an_api_that_answers_from_what_it_remembers_goes_on_growing_stale(
+    exchange: FakeExchange, clock: FakeClock
+) -> None:
+    with fake_api() as api:
+        api.put("BTC", 90)
+        api.put("ETH", 100)
+        answer = api.answer
+        api.server.answer = lambda request: (
+            200,
+            {**answer(request)[1], "meta": {"age_seconds": 0.1, "degraded": True, "reason": "x"}},
+        )
+        stages = stages_of(exchange, clock, api=ApiClient(api.api, RECORD))
+
+        before = stages.freshness_seconds("api")
+        exchange.now += timedelta(seconds=100)
+
+        assert before + 100 == pytest.approx(stages.freshness_seconds("api"))
+        assert not stages.is_drained("api", {"BTC": 100})
 
 
 def test_a_stage_is_asked_for_the_keys_that_were_emitted(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from typing import Any
 
 import uvicorn
 from pyiceberg.catalog import Catalog
 
+import lab_bugs
 from query_api import answers, dependencies
 from query_api.app import create_app
 from query_api.catalog import connect
@@ -19,11 +21,14 @@ from query_api.lake import Lake
 from query_api.service import Service
 from query_api.settings import Settings
 
+_log = logging.getLogger("query_api")
+
 
 def main() -> int:
     """Serve until told to stop."""
     try:
         settings = Settings.from_environment(os.environ)
+        bugs = lab_bugs.seeded("query_api")
         logging.basicConfig(
             level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s"
         )
@@ -32,15 +37,21 @@ def main() -> int:
         return 2
     # It says which file system it uses at each load of the table: twice a second.
     logging.getLogger("pyiceberg").setLevel(logging.ERROR)
+    for name in sorted(bugs):
+        _log.warning("bug on purpose: %s: %s", name, lab_bugs.catalogue()[name]["wrong"])
     follower = Follower(
         Lake(
             lambda: connect(settings, history=False),
             lambda: connect(settings, history=True),
             settings.table,
-        )
+        ),
+        bugs,
     )
     follower.start()
-    service = Service(follower, _watched(settings, follower), History(settings))
+    service = Service(follower, _watched(settings, follower), History(settings), bugs=bugs)
+    # uvicorn raises the signal that ended it once more when it is done, to die of it. By then
+    # there is nothing left to do but to end with 0.
+    signal.signal(signal.SIGTERM, lambda *_: None)
     uvicorn.run(
         create_app(service, settings.api_key),
         host="0.0.0.0",  # noqa: S104 - a container's only face; the host publishes it on loopback

@@ -18,10 +18,15 @@ from starlette.exceptions import HTTPException
 from query_api import answers
 from query_api.metrics import Measured
 from query_api.parameters import NoQuery, SnapshotsQuery, TradesQuery
-from query_api.service import VERSION, Code, RefusedError, Service
+from query_api.refusals import Code, RefusedError
+from query_api.service import VERSION, Service
+from query_api.view import Answer
 
 _log = logging.getLogger(__name__)
 _JSON = "application/json"
+_FAULTS_TOLD = 10
+_FAULT_CHARACTERS = 200
+"""A refusal that names every fault of a huge query would be as huge."""
 _key_header = APIKeyHeader(name="X-API-Key", auto_error=False)
 
 
@@ -35,14 +40,23 @@ def create_app(service: Service, api_key: str) -> FastAPI:
     return app
 
 
-def _id_of(request: Request) -> str:
+def _id(request: Request) -> str:
     known: str | None = getattr(request.state, "correlation_id", None)
     if known is None:
         known = request.state.correlation_id = answers.correlation_id()
     return known
 
 
+async def _id_of(request: Request) -> str:
+    # Async, for FastAPI calls what is not from a thread: that would cost more than all the rest.
+    return _id(request)
+
+
 CorrelationId = Annotated[str, Depends(_id_of)]
+
+
+def _told(answer: Answer) -> Response:
+    return Response(answer.body, headers=answer.standing.headers(), media_type=_JSON)
 
 
 def _guard(api_key: str) -> Callable[[str | None], Awaitable[None]]:
@@ -68,23 +82,27 @@ def _trades_routes(service: Service, api_key: str) -> APIRouter:
 
         From `start_time` (included) to `end_time` (excluded). A symbol or exchange the table never
         had is 404; `total` is null only while the table's history is still being counted.
+
+        `meta` says which snapshot this is, `as_of` when that was last known to be the current one,
+        and how many seconds ago that was; so does the header `Age`. If it is too long ago, for the
+        catalog or the store is away, `degraded` is true, with a `reason`, and `X-Degraded` too.
         """
-        return Response(await service.trades(query, this), media_type=_JSON)
+        return _told(await service.trades(query, this))
 
     @router.get("/symbols", summary="Every symbol the table has")
     async def symbols(_: Annotated[NoQuery, Query()], this: CorrelationId) -> Response:
         """Symbols with the number of their trades, and the times of the first and the last."""
-        return Response(service.symbols(this), media_type=_JSON)
+        return _told(service.symbols(this))
 
     @router.get("/stats", summary="The table in numbers")
     async def stats(_: Annotated[NoQuery, Query()], this: CorrelationId) -> Response:
         """Trades, symbols, files, and the age of the newest trade."""
-        return Response(service.stats(this), media_type=_JSON)
+        return _told(service.stats(this))
 
     @router.get("/snapshots", summary="The table's history")
     async def snapshots(query: Annotated[SnapshotsQuery, Query()], this: CorrelationId) -> Response:
         """Snapshots, newest first."""
-        return Response(await service.snapshots(query.limit, this), media_type=_JSON)
+        return _told(await service.snapshots(query.limit, this))
 
     return router
 
@@ -93,8 +111,8 @@ def _add_open_routes(app: FastAPI, service: Service) -> None:
     @app.get("/health", summary="How this service and those it needs are doing")
     async def health() -> Response:
         """
-        `healthy`; `degraded`: a dependency is away, answers are still right; `unhealthy` (503):
-        requests for data are refused, and why.
+        `healthy`; `degraded`: a dependency is away, or the newest data may not be known, and
+        answers say how old they are; `unhealthy` (503): there is no data to answer with, and why.
         """
         status, body = service.health()
         return Response(body, status, media_type=_JSON)
@@ -109,7 +127,7 @@ def _add_open_routes(app: FastAPI, service: Service) -> None:
 def _add_refusals(app: FastAPI) -> None:
     def refusal(request: Request, status: int, code: str, reason: str) -> Response:
         headers = {"Retry-After": "2"} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
-        return JSONResponse(answers.problem(code, reason, _id_of(request)), status, headers)
+        return JSONResponse(answers.problem(code, reason, _id(request)), status, headers)
 
     @app.exception_handler(RefusedError)
     async def refused(request: Request, error: RefusedError) -> Response:
@@ -117,9 +135,12 @@ def _add_refusals(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
-        faults = (f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}" for one in error.errors())
+        faults = [f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}" for one in error.errors()]
+        told = [fault[:_FAULT_CHARACTERS] for fault in faults[:_FAULTS_TOLD]]
+        if len(faults) > _FAULTS_TOLD:
+            told.append(f"and {len(faults) - _FAULTS_TOLD} more")
         status = HTTPStatus.UNPROCESSABLE_ENTITY
-        return refusal(request, status, "bad-parameter", "; ".join(faults))
+        return refusal(request, status, "bad-parameter", "; ".join(told))
 
     @app.exception_handler(HTTPException)
     async def unknown(request: Request, error: HTTPException) -> Response:

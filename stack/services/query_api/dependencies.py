@@ -93,25 +93,23 @@ class Probe:
 
 
 class Catalog:
-    """The catalog, whose health is that of following the table: no request of its own."""
+    """The catalog, which the follower asks all the time: no request of its own."""
 
     def __init__(self, follower: Follower) -> None:
         """Judge by *follower*."""
         self._follower = follower
 
     def read(self, now: float) -> Reading:
-        """Tell how the last look at the table went."""
-        follower = self._follower
-        age = follower.age(now)
-        message = follower.trouble
-        looking = follower.looking_since
-        if not message and looking is not None and now - looking > _OVERDUE_SECONDS:
-            message = f"no answer for {now - looking:.0f} s"
+        """Tell how it answered the last time, or for how long it has not."""
+        asked, since = self._follower.asked, self._follower.asking_since
+        message = "not asked yet" if asked is None else asked.trouble
+        if since is not None and now - since > _OVERDUE_SECONDS:
+            message = f"no answer for {now - since:.0f} s"
         return Reading(
             "iceberg-rest",
             not message,
-            round(follower.latency * 1000, 1) if age is not None else None,
-            round(age, 3) if age is not None else None,
+            round(asked.seconds * 1000, 1) if asked else None,
+            round(now - asked.at, 3) if asked else None,
             message,
         )
 

@@ -15,9 +15,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
@@ -25,9 +25,10 @@ import pyarrow as pa
 from pyiceberg.io import FileIO
 
 from query_api import census, metrics
-from query_api.census import Census, Tally
+from query_api.census import Census
 from query_api.lake import FOREVER, Current, File, Rewrite, read
 from query_api.trades import Window
+from query_api.view import Confirmed, View
 
 _log = logging.getLogger(__name__)
 
@@ -37,6 +38,8 @@ WINDOW_ROWS: Final = 1_000_000
 _PERIOD: Final = 0.5
 _FILES_PER_LOOK: Final = 50
 _READERS: Final = 4
+_SLOW_SECONDS: Final = 2.0
+"""A look that lasts this long is itself what is to be told, rather than how the last one ended."""
 
 
 class Table(Protocol):
@@ -53,55 +56,41 @@ class Table(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """One snapshot, as far as it was read."""
+class Asked:
+    """One question to the catalog: how long it took (seconds), what was wrong, and when."""
 
-    snapshot_id: int | None
-    committed_at: datetime | None
-    io: FileIO | None
-    files: Mapping[str, File]
-    window: Window
-    rows: int
-    counted: Mapping[str, Census] = field(default_factory=dict)
-    totals: Mapping[census.Key, Tally] = field(default_factory=dict)
-
-    @property
-    def uncounted(self) -> int:
-        """How many files were not looked into yet."""
-        return len(self.files) - len(self.counted)
-
-
-@dataclass(frozen=True, slots=True)
-class Confirmed:
-    """A view, and when its snapshot was last known to be the current one."""
-
-    view: View
     at: float
-    """Monotonic seconds."""
-    as_of: datetime
+    seconds: float
+    trouble: str
 
 
 class Follower:
     """Owns the thread and the newest view."""
 
-    def __init__(self, table: Table) -> None:
-        """Follow *table*; `start` begins."""
+    def __init__(self, table: Table, bugs: Collection[str] = ()) -> None:
+        """Follow *table*; `start` begins. *bugs* are obeyed: see `lab_bugs`."""
         self._table = table
+        self._bugs = bugs
         self._readers = ThreadPoolExecutor(_READERS, "reader")
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
         # One reference: whoever takes it has a view and the time that belongs to it.
         self.confirmed: Confirmed | None = None
         self.trouble = "the table was not read yet"
-        self.latency = 0.0
+        self.asked: Asked | None = None
+        self.asking_since: float | None = None
         self.looking_since: float | None = None
 
     def start(self) -> None:
         """Start following."""
         self._thread.start()
 
-    def age(self, now: float) -> float | None:
-        """Tell how many seconds ago the view was last confirmed at the time *now*."""
-        return now - self.confirmed.at if self.confirmed else None
+    def doubt(self, confirmed: Confirmed | None, now: float) -> str:
+        """Tell why *confirmed* may not be the newest view at *now* (monotonic); empty: it is."""
+        if confirmed is None:
+            return f"the table was never read: {self._cause(now)}"
+        if not confirmed.is_doubtful(now):
+            return ""
+        return f"the table was not confirmed for {now - confirmed.at:.0f} s: {self._cause(now)}"
 
     def look(self) -> None:
         """
@@ -114,24 +103,62 @@ class Follower:
         # As of the question, not of the answer: the table may have moved on meanwhile.
         began, as_of = time.monotonic(), datetime.now(UTC)
         self.looking_since = began
-        current = self._table.current()
-        self.latency = time.monotonic() - began
-        view = self.confirmed.view if self.confirmed else None
-        if view is None or view.snapshot_id != current.snapshot_id:
-            view = self._advanced(view, current)
-        self.confirmed = Confirmed(view, began, as_of)
+        try:
+            current = self._ask(began)
+            view = self.confirmed.view if self.confirmed else None
+            if view is None or self._has_moved_on(view, current):
+                view = self._advanced(view, current)
+            self._confirm(view, began, as_of)
+            if view.uncounted:
+                self._confirm(self._counted_further(view), began, as_of)
+        finally:
+            self.looking_since = None
+
+    def _ask(self, began: float) -> Current:
+        self.asking_since = began
+        try:
+            current = self._table.current()
+        except Exception as error:
+            trouble = f"{type(error).__name__}: {error}"
+            self.asked = Asked(began, time.monotonic() - began, trouble)
+            raise
+        else:
+            self.asked = Asked(began, time.monotonic() - began, "")
+            return current
+        finally:
+            self.asking_since = None
+
+    def _has_moved_on(self, view: View, current: Current) -> bool:
+        if "api-old-snapshot" in self._bugs and view.snapshot_id is not None:
+            return False
+        return view.snapshot_id != current.snapshot_id
+
+    def _confirm(self, view: View, at: float, as_of: datetime) -> None:
+        before = self.confirmed
+        new = before.renewed(view, at, as_of, time.monotonic()) if before else None
+        self.confirmed = new or Confirmed(view, at, as_of)
+        if self.trouble:
+            _log.info("the table is read again")
         self.trouble = ""
-        if view.uncounted:
-            self.confirmed = Confirmed(self._counted_further(view), began, as_of)
+
+    def _cause(self, now: float) -> str:
+        """Say why there is no newer view."""
+        since = self.looking_since
+        if since is not None and now - since > _SLOW_SECONDS:
+            who = "the catalog" if self.asking_since is not None else "the store"
+            return f"{who} has not answered for {now - since:.0f} s"
+        return self.trouble or "looking at it takes long"
 
     def _run(self) -> None:
         while True:
             try:
                 self.look()
             except Exception as error:  # noqa: BLE001 - the view gets old, which is told to all who ask
-                self.trouble = f"{type(error).__name__}: {error}"
-                _log.warning("the table cannot be read: %s", self.trouble)
-            self.looking_since = None
+                trouble = f"{type(error).__name__}: {error}"
+                # Twice a second for as long as an outage lasts would drown all else.
+                if trouble != self.trouble:
+                    _log.warning("the table cannot be read: %s", trouble)
+                self.trouble = trouble
             time.sleep(_PERIOD)
 
     def _advanced(self, view: View | None, current: Current) -> View:

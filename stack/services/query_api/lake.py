@@ -21,7 +21,7 @@ from pyiceberg.schema import Schema
 from pyiceberg.table.snapshots import Operation, Snapshot
 from pyiceberg.types import TimestampType
 
-from query_api.trades import COLUMNS
+from query_api.trades import COLUMNS, OPTIONAL
 
 FOREVER: Final = (-(2**63), 2**63 - 1)
 
@@ -80,6 +80,7 @@ class Lake:
         self._catalog: Catalog | None = None
         self._historian: Catalog | None = None
         self._manifests: dict[str, Sequence[File]] = {}
+        self._io: FileIO | None = None
 
     def current(self) -> Current:
         """
@@ -93,7 +94,10 @@ class Lake:
         if self._catalog is None:
             self._catalog = self._connect()
         table = self._catalog.load_table(self._name)
-        return Current(table.current_snapshot(), table.schema(), table.io)
+        # One that is kept keeps its connections; every load of the table comes with a new one.
+        if self._io is None or self._io.properties != table.io.properties:
+            self._io = table.io
+        return Current(table.current_snapshot(), table.schema(), self._io)
 
     def files(self, current: Current) -> Mapping[str, File]:
         """
@@ -108,7 +112,8 @@ class Lake:
         known: dict[str, Sequence[File]] = {}
         for manifest in current.snapshot.manifests(current.io):
             path = manifest.manifest_path
-            known[path] = self._manifests.get(path) or _files_of(manifest, current)
+            files = self._manifests.get(path)
+            known[path] = _files_of(manifest, current) if files is None else files
         self._manifests = known
         return {file.path: file for files in known.values() for file in files}
 
@@ -177,13 +182,37 @@ def _microsecond(bound: bytes) -> int:
 
 def read(io: FileIO, path: str, columns: Sequence[str] = COLUMNS.names) -> pa.Table:
     """
-    Read *columns* of the data file at *path*.
+    Read *columns* of the data file at *path*, whatever the order it has them in.
 
     Raises:
         OSError: It is not there (any longer), or the store does not answer.
         pa.ArrowException: It is not what the table's columns say.
+        UnreadableTableError: It lacks what every row must have.
     """
     with io.new_input(path).open() as source, pq.ParquetFile(source) as file:
-        rows = file.read(columns=list(columns), use_threads=False)
-    schema = pa.schema([COLUMNS.field(name) for name in columns])
-    return rows.select(list(columns)).cast(schema)
+        there = set(file.schema_arrow.names)
+        rows = file.read(columns=[name for name in columns if name in there], use_threads=False)
+    parts = [_column(rows, name, path) for name in columns]
+    return pa.table(parts, schema=pa.schema([COLUMNS.field(name) for name in columns]))
+
+
+def _column(rows: pa.Table, name: str, path: str) -> pa.ChunkedArray:
+    kind = COLUMNS.field(name).type
+    if name in OPTIONAL and name not in rows.column_names:
+        return pa.chunked_array([pa.nulls(rows.num_rows, kind)])
+    if name not in rows.column_names or (rows[name].null_count and name not in OPTIONAL):
+        message = f"{path} has rows without {name}"
+        raise UnreadableTableError(message)
+    column = rows[name].cast(kind)
+    return _text(column) if kind == pa.string() else column
+
+
+def _text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Replace what is not UTF-8: Parquet's readers take a writer's word for it."""
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid:
+        raw = column.cast(pa.binary()).to_pylist()
+        texts = [None if one is None else one.decode("utf-8", "replace") for one in raw]
+        return pa.chunked_array([pa.array(texts, pa.string())])
+    return column

@@ -12,7 +12,13 @@ from query_api.trades import Wanted
 
 def _naive_utc(time: datetime) -> datetime:
     """Take a time without zone as UTC."""
-    return time.astimezone(UTC).replace(tzinfo=None) if time.tzinfo else time
+    if time.tzinfo is None:
+        return time
+    try:
+        return time.astimezone(UTC).replace(tzinfo=None)
+    except OverflowError:
+        message = "in UTC this lies beyond the years 1 to 9999"
+        raise ValueError(message) from None
 
 
 Time = Annotated[datetime, AfterValidator(_naive_utc)]

@@ -18,9 +18,9 @@ from typing import Final
 import pyarrow as pa
 
 from query_api import census
-from query_api.follower import View
 from query_api.lake import File, read
 from query_api.trades import COLUMNS, Wanted, merged_newest, newest_first
+from query_api.view import View
 
 _FILES_AT_ONCE: Final = 16
 

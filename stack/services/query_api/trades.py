@@ -40,6 +40,10 @@ COLUMNS: Final = pa.schema(
         pa.field("vendor_data", pa.string()),
     ]
 )
+OPTIONAL: Final = frozenset(
+    {"trade_conditions", "source_sequence", "platform_sequence", "vendor_data"}
+)
+"""Columns that a row may lack."""
 _ORDER: Final = [(name, "ascending") for name in ("timestamp", "symbol", "source_sequence")]
 _CHUNK_ROWS: Final = 20_000
 
