@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from pyiceberg.io.pyarrow import PyArrowFileIO
 from sink_catalog import Lake as Store
 from test_sink_compaction import SMALL, compact_in
 from test_sink_retention import age, expire_in, filled
@@ -13,6 +14,8 @@ from query_api.follower import Follower, View
 from query_api.lake import Lake
 from query_api.queries import from_memory
 from query_api.trades import Wanted
+
+IO = PyArrowFileIO()
 
 
 @pytest.fixture
@@ -92,4 +95,29 @@ def test_the_follower_sees_the_same_rows_through_compactions(store: Store, lake:
         assert sorted(page.rows["source_sequence"].to_pylist()) == list(range(n + 1))
         assert page.total == n + 1
         assert view().totals["BTCUSDT", "BINANCE"].count == n + 1
+        assert view().counted.keys() == view().files.keys()
     assert len(window) == 3
+    # What was remembered of 37 batches, their files and manifests is gone with them.
+    files = table_files(store)
+    assert view().files.keys() == view().counted.keys() == files
+    assert len(files) < 10
+    assert len(lake._manifests) <= len(store.load_table(NAME).current_snapshot().manifests(IO))
+
+
+def table_files(store: Store) -> set[str]:
+    return set(store.load_table(NAME).inspect.files()["file_path"].to_pylist())
+
+
+def test_the_connections_to_the_store_are_kept(store: Store, lake: Lake) -> None:
+    filled(store, 2)
+    assert lake.current().io is lake.current().io
+
+
+def test_an_empty_manifest_is_read_once(store: Store, lake: Lake) -> None:
+    filled(store, 2)
+    store.load_table(NAME).delete()
+    current = lake.current()
+    assert lake.files(current) == {}
+    kept = {path: id(files) for path, files in lake._manifests.items()}
+    lake.files(current)
+    assert kept == {path: id(files) for path, files in lake._manifests.items()}

@@ -33,8 +33,8 @@ class Api:
         dependencies = [Catalog(self.follower), self.kafka]
         self.history: Callable[[], list[dict[str, Any]]] = lambda: [{"snapshot_id": 1}]
         history = lambda: self.history()  # noqa: E731, PLW0108 - it may be replaced
-        service = Service(self.follower, dependencies, history, clock, seconds=SECONDS)
-        self.app = create_app(service, KEY)
+        self.service = Service(self.follower, dependencies, history, clock, seconds=SECONDS)
+        self.app = create_app(self.service, KEY)
 
     def ask_kafka(self) -> None:
         if self.kafka_trouble:
@@ -209,6 +209,22 @@ async def test_metrics_count_by_route(api: Api) -> None:
     text = (await api.get("/metrics", key=None)).text
     assert 'k2_api_requests_total{route="/v1/trades",status="404"}' in text
     assert "k2_api_snapshot_confirmed_age_seconds" in text
+
+
+async def test_no_question_makes_a_time_series_of_its_own(api: Api) -> None:
+    await api.get("/nowhere")
+    before = len((await api.get("/metrics", key=None)).text.splitlines())
+    for n in range(20):
+        await api.get(f"/nowhere/{n}")
+        await api.get(f"/v1/trades?symbol=NOPE{n}")
+    after = len((await api.get("/metrics", key=None)).text.splitlines())
+    assert after - before < 20
+
+
+async def test_no_more_pages_are_remembered_than_a_few(api: Api) -> None:
+    for n in range(100):
+        await api.data(f"/v1/trades?limit=1&offset={n}")
+    assert len(api.service._pages) == 64
 
 
 async def test_the_documentation_is_served(api: Api) -> None:

@@ -58,18 +58,20 @@ def connect(settings: Settings, *, history: bool) -> Catalog:
         requests.RequestException: It does not answer.
         RESTError: It refuses.
     """
-    return _ImpatientCatalog(
-        "lab",
-        **{
-            "uri": settings.catalog_uri,
-            "snapshot-loading-mode": "all" if history else "refs",
-            "py-io-impl": "pyiceberg.io.pyarrow.PyArrowFileIO",
-            "s3.endpoint": settings.s3_endpoint,
-            "s3.access-key-id": settings.s3_access_key,
-            "s3.secret-access-key": settings.s3_secret_key,
-            "s3.region": "us-east-1",
-            "s3.retry-strategy-impl": f"{OnceMore.__module__}.{OnceMore.__name__}",
-            "s3.connect-timeout": "2",
-            "s3.request-timeout": "4",
-        },
-    )
+    return _ImpatientCatalog("lab", **properties(settings, history=history))
+
+
+def properties(settings: Settings, *, history: bool) -> dict[str, str]:
+    """Say how the catalog and the store are reached, as `connect` does it."""
+    return {
+        "uri": settings.catalog_uri,
+        "snapshot-loading-mode": "all" if history else "refs",
+        "py-io-impl": "pyiceberg.io.pyarrow.PyArrowFileIO",
+        "s3.endpoint": settings.s3_endpoint,
+        "s3.access-key-id": settings.s3_access_key,
+        "s3.secret-access-key": settings.s3_secret_key,
+        "s3.region": "us-east-1",
+        "s3.retry-strategy-impl": f"{OnceMore.__module__}.{OnceMore.__name__}",
+        "s3.connect-timeout": "2",
+        "s3.request-timeout": "4",
+    }

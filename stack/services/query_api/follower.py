@@ -75,7 +75,7 @@ class Follower:
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
         # One reference: whoever takes it has a view and the time that belongs to it.
         self.confirmed: Confirmed | None = None
-        self.trouble = "the table was not read yet"
+        self.trouble = "the first look at it is under way"
         self.asked: Asked | None = None
         self.asking_since: float | None = None
         self.looking_since: float | None = None
