@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Callable
 
 import orjson
 
@@ -74,12 +75,17 @@ class FakeTopic:
 class Bench:
     """A relay between fakes."""
 
-    def __init__(self, last: dict[str, int] | None = None, **exchange: int) -> None:
+    def __init__(
+        self, last: dict[str, int] | None = None, bugs: tuple[str, ...] = (), **exchange: int
+    ) -> None:
         self.exchange = FakeExchange(**exchange)
         self.topic = FakeTopic()
         self.health = Health()
         self.sequence = Sequence(SYMBOLS, last or {})
-        self.relay = Relay(self.exchange, self.sequence, Codec(1, SYMBOLS), self.topic, self.health)
+        codec = Codec(1, SYMBOLS)
+        self.relay = Relay(
+            self.exchange, self.sequence, codec, self.topic, self.health, frozenset(bugs)
+        )
 
     async def hear(self, *ids: int, symbol: str = "AAAUSDT", **changes: object) -> None:
         for trade_id in ids:
@@ -98,3 +104,10 @@ def frame(trade_id: int, symbol: str = "AAAUSDT", **changes: object) -> bytes:
         "m": False,
     }
     return orjson.dumps({"stream": "x", "data": data | changes})
+
+
+async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Return when *condition* holds; fail when it does not within so many seconds."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - what is waited for sets no event
+            await asyncio.sleep(0.01)

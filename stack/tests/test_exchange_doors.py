@@ -14,6 +14,7 @@ from exchange.control import Control, stored_rate
 from exchange.feed import Feed
 from exchange.market import Market
 from exchange.segment import Row
+from exchange.settings import Settings
 from exchange.subscribers import MAX_BACKLOG_BYTES, Subscribers, text_frame
 from exchange.tape import Tape
 
@@ -28,7 +29,8 @@ class Exchange:
         self.subscribers = Subscribers(7)
         self.market = Market(SYMBOLS, self.tape, 100.0, self.subscribers.publish)
         self.feed = Feed(7, SYMBOLS, self.tape, self.subscribers)
-        self.control = Control(7, state, self.tape, self.market, self.subscribers)
+        settings = Settings.from_environment({"EXCHANGE_STATE": str(state)})
+        self.control = Control(settings, self.tape, self.market, self.subscribers)
 
     def emit(self, symbol: str, trades: int, at_ms: int) -> None:
         rows = [Row(symbol, self.tape.history(symbol).last_id + 1, trades, at_ms)]

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from source_fakes import SYMBOLS, Bench, frame
 
+from binance_stream import backfill as backfill_module
 from binance_stream import relay as relay_module
 from binance_stream.feed import FeedError, SymbolRefusedError
 from binance_stream.sequence import Judgement, Sequence
@@ -16,7 +17,8 @@ from binance_stream.sequence import Judgement, Sequence
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(relay_module, "_SECOND_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(backfill_module, "_SECOND_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(relay_module, "_BEHIND_SECONDS", 0.0)
 
 
 async def test_a_new_topic_begins_with_the_first_live_trade() -> None:
@@ -164,6 +166,15 @@ async def test_a_stream_that_withholds_trades_is_given_up(monkeypatch: pytest.Mo
     with pytest.raises(FeedError, match="silent"):
         await asyncio.wait_for(watching, 2)
     assert bench.topic.ids["AAAUSDT"] == [11, 12]
+
+
+async def test_with_its_bug_the_source_goes_on_after_a_break_with_the_live_trades() -> None:
+    bench = Bench(last={"AAAUSDT": 10}, bugs=("source-no-gap-fill",), newest=20)
+    assert await bench.relay.catch_up(SYMBOLS) is None
+    await bench.hear(21, 22, 21, 30)
+    assert bench.topic.ids["AAAUSDT"] == [21, 22, 30]
+    assert bench.exchange.asked == []
+    assert bench.health.counts.duplicates == 1
 
 
 def test_the_table_of_judgements() -> None:

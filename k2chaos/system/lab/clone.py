@@ -32,6 +32,11 @@ class Stack:
         return self.folder / ".env"
 
     @property
+    def ca_file(self) -> Path:
+        """The certificate that the exchange's is verified with; no secret."""
+        return self.folder / "lab-ca.pem"
+
+    @property
     def images(self) -> Path:
         """Dockerfiles, the list of images and the lock of jars."""
         return self.folder / "images"

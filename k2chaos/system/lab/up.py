@@ -18,7 +18,7 @@ from k2chaos.system.lab.clone import PROJECT, Stack, find_stack
 from k2chaos.system.lab.compose import Compose, environment, find_compose
 from k2chaos.system.lab.compose_file import ServiceSpec, read_services
 from k2chaos.system.lab.docker_api import LabEngine
-from k2chaos.system.lab.env_file import ensure_env
+from k2chaos.system.lab.env_file import ensure_env, publish_ca
 from k2chaos.system.lab.images import ensure_images, image_tags, prune_images
 from k2chaos.system.lab.leftovers import clear, leftovers
 from k2chaos.system.lab.ports import check_ports
@@ -52,9 +52,7 @@ def lab_up(console: Console, stack_dir: Path | None = None) -> None:
     with one_at_a_time(console):
         engine = ready_engine(console)
         _check(engine, stack, services)
-        added = ensure_env(stack.env_file)
-        if added:
-            say(console, f"{stack.env_file}: made {', '.join(added)}")
+        ensure_secrets(console, stack)
         tags = ensure_images(console, stack, engine)
         _take_over(console, engine)
         compose = lab_compose(stack, engine, tags)
@@ -65,6 +63,23 @@ def lab_up(console: Console, stack_dir: Path | None = None) -> None:
     if bugs:
         say(console, f"with bugs on purpose: {', '.join(bugs)}")
     say(console, f"the lab is up: {len(services)} services healthy, {_since(begun)}")
+
+
+def ensure_secrets(console: Console, stack: Stack) -> None:
+    """
+    Make what is missing of the lab's secrets and certificates, and say what was made.
+
+    Raises:
+        LabError: They cannot be written; what was there still is.
+    """
+    try:
+        added = ensure_env(stack.env_file)
+        publish_ca(stack.env_file, stack.ca_file)
+    except OSError as error:
+        message = f"the secrets in {stack.folder} cannot be kept: {error}; make room and try again"
+        raise LabError(message) from error
+    if added:
+        say(console, f"{stack.env_file}: made {', '.join(added)}")
 
 
 def lab_compose(stack: Stack, engine: LabEngine, tags: dict[str, str]) -> Compose:

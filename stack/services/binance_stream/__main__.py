@@ -6,17 +6,18 @@ import os
 import signal
 import sys
 
+import lab_bugs
 from binance_stream.app import serve
 from binance_stream.settings import BadSettingError, Settings
 
 log = logging.getLogger("binance_stream")
 
 
-async def _serve_until_signalled(settings: Settings) -> None:
+async def _serve_until_signalled(settings: Settings, bugs: frozenset[str]) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await serve(settings, stop)
+    await serve(settings, bugs, stop)
 
 
 def main() -> int:
@@ -26,8 +27,12 @@ def main() -> int:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     try:
-        asyncio.run(_serve_until_signalled(Settings.from_environment()))
-    except BadSettingError as error:
+        settings = Settings.from_environment()
+        bugs = lab_bugs.seeded("binance_stream")
+        for name in sorted(bugs):
+            log.warning("a bug on purpose, %s: %s", name, lab_bugs.catalogue()[name]["wrong"])
+        asyncio.run(_serve_until_signalled(settings, bugs))
+    except (BadSettingError, lab_bugs.UnknownBugError) as error:
         log.error("%s", error)
         return 2
     except OSError as error:

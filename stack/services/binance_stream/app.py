@@ -9,13 +9,21 @@ schema's id. Whatever else goes wrong ends the process; the restart policy start
 
 import asyncio
 import logging
+import math
 import threading
-from collections.abc import Coroutine
+import time
 
 import aiohttp
 import orjson
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    GCCollector,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
 
 from binance_stream.backoff import Backoff
 from binance_stream.codec import SCHEMA_TEXT, Codec, UnknownWriterSchemaError
@@ -23,15 +31,19 @@ from binance_stream.feed import Feed, FeedError, Stream
 from binance_stream.health import Health, HealthCollector
 from binance_stream.registry import Registry, RegistryError
 from binance_stream.relay import Relay
+from binance_stream.seldom import Seldom
 from binance_stream.sequence import Sequence
 from binance_stream.settings import Settings
 from binance_stream.tail import Tail, TailUnreadableError
+from binance_stream.together import together
 from binance_stream.topic import DeliveryFailedError, TopicWriter
 
 log = logging.getLogger(__name__)
 
 _SHORTEST_BACKOFF = 0.2
-_LONGEST_BACKOFF = 5.0
+_LONGEST_BACKOFF = 3.0
+# An exchange that hangs up sooner, every time, is not asked again without a pause.
+_STEADY_SECONDS = 10.0
 _DRAIN_SECONDS = 7.0
 _TELL_SECONDS = 1.0
 
@@ -39,14 +51,23 @@ _TELL_SECONDS = 1.0
 class Source:
     """One exchange, one topic."""
 
-    def __init__(self, settings: Settings, session: aiohttp.ClientSession, health: Health) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        session: aiohttp.ClientSession,
+        health: Health,
+        bugs: frozenset[str] = frozenset(),
+    ) -> None:
         """Use *session* for everything spoken over HTTP."""
         self._settings = settings
+        self._bugs = bugs
+        self._seldom = Seldom(log)
         self._health = health
-        self._feed = Feed(session, settings.stream_url, settings.rest_url)
+        self._feed = Feed(session, settings.stream_url, settings.rest_url, settings.tls)
         self._registry = Registry(session, settings.registries)
         self._codec: Codec | None = None
         self._last_failure = ""
+        self._connected_at = math.inf
 
     async def run(self) -> None:
         """Live, and live again after a failed delivery, until cancelled."""
@@ -80,9 +101,9 @@ class Source:
         writer = TopicWriter(settings.bootstrap, settings.topic, self._health.note_acknowledged)
         self._health.queued = lambda: writer.queued
         sequence = Sequence(settings.symbols, last)
-        relay = Relay(self._feed, sequence, codec, writer, self._health)
+        relay = Relay(self._feed, sequence, codec, writer, self._health, self._bugs)
         try:
-            await _until_first_failure(writer.serve(), self._follow(relay))
+            await together(writer.serve(), self.follow(relay))
         except asyncio.CancelledError:
             left = await writer.drain(_DRAIN_SECONDS)
             log.info("stopped, %d records unwritten (the next life fetches them again)", left)
@@ -114,21 +135,22 @@ class Source:
                 cancelled.set()
                 raise
 
-    async def _follow(self, relay: Relay) -> None:
+    async def follow(self, relay: Relay) -> None:
         """Stay connected to the exchange for as long as the life lasts."""
-        counts = self._health.counts
         backoff = Backoff(_SHORTEST_BACKOFF, _LONGEST_BACKOFF)
         while True:
-            received = counts.received
+            self._connected_at = math.inf
+            wait = 0.0
             try:
                 await self._connect_and_read(relay)
             except FeedError as error:
-                counts.reconnects += 1
+                self._health.counts.reconnects += 1
                 self._health.note_step(f"exchange: {error}")
-                log.warning("exchange: %s", error)
-            if counts.received > received:
+                self._seldom.say(logging.WARNING, f"{error!s:.60}", f"exchange: {error}")
+                wait = error.wait
+            if time.monotonic() - self._connected_at > _STEADY_SECONDS:
                 backoff.reset()
-            await asyncio.sleep(backoff.next_delay())
+            await asyncio.sleep(max(wait, backoff.next_delay()))
 
     async def _connect_and_read(self, relay: Relay) -> None:
         symbols = self._settings.symbols
@@ -138,8 +160,9 @@ class Source:
         async with self._feed.stream(symbols) as stream:
             await relay.catch_up(symbols)
             self._health.note_connected()
+            self._connected_at = time.monotonic()
             log.info("connected to the exchange")
-            await _until_first_failure(_read(stream, relay), relay.watch(symbols))
+            await together(_read(stream, relay), relay.watch(symbols))
 
 
 async def _read(stream: Stream, relay: Relay) -> None:
@@ -147,21 +170,7 @@ async def _read(stream: Stream, relay: Relay) -> None:
         await relay.take(await stream.next_message())
 
 
-async def _until_first_failure(*endless: Coroutine[None, None, None]) -> None:
-    """Run coroutines that never return side by side; raise what the first to fail raised."""
-    tasks = [asyncio.create_task(each) for each in endless]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-    finally:
-        for task in tasks:
-            task.cancel()
-        results = await asyncio.gather(*tasks, return_exceptions=True)
-    for result in results:
-        if isinstance(result, Exception):
-            raise result
-
-
-def http_application(health: Health) -> web.Application:
+def http_application(health: Health, bugs: frozenset[str] = frozenset()) -> web.Application:
     """Return `/health` and `/metrics` over *health*."""
 
     async def say_health(_: web.Request) -> web.Response:
@@ -170,7 +179,12 @@ def http_application(health: Health) -> web.Application:
         if trouble is not None and trouble.startswith("starting"):
             status = "starting"
         newest_ms = max(health.newest_ms.values(), default=None)
-        body = {"status": status, "reason": trouble, "newest_acknowledged_ms": newest_ms}
+        body = {
+            "status": status,
+            "reason": trouble,
+            "newest_acknowledged_ms": newest_ms,
+            "bugs": sorted(bugs),
+        }
         return web.Response(
             status=200 if trouble is None else 503,
             body=orjson.dumps(body),
@@ -178,10 +192,13 @@ def http_application(health: Health) -> web.Application:
         )
 
     async def say_metrics(_: web.Request) -> web.Response:
-        body = generate_latest(REGISTRY)
+        body = generate_latest(registry)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    REGISTRY.register(HealthCollector(health))
+    registry = CollectorRegistry()
+    for standard in (ProcessCollector, PlatformCollector, GCCollector):
+        standard(registry=registry)
+    registry.register(HealthCollector(health))
     application = web.Application()
     application.router.add_get("/health", say_health)
     application.router.add_get("/metrics", say_metrics)
@@ -199,16 +216,19 @@ async def _tell_changes(health: Health) -> None:
         await asyncio.sleep(_TELL_SECONDS)
 
 
-async def serve(settings: Settings, stop: asyncio.Event) -> None:
+async def serve(settings: Settings, bugs: frozenset[str], stop: asyncio.Event) -> None:
     """Run the source until *stop* is set; raises whatever it cannot live with."""
     health = Health()
     runner = web.AppRunner(
-        http_application(health), access_log=None, handle_signals=False, shutdown_timeout=0.5
+        http_application(health, bugs),
+        access_log=None,
+        handle_signals=False,
+        shutdown_timeout=0.5,
     )
     await runner.setup()
     await web.TCPSite(runner, port=settings.port).start()
     async with aiohttp.ClientSession() as session:
-        running = asyncio.create_task(Source(settings, session, health).run())
+        running = asyncio.create_task(Source(settings, session, health, bugs).run())
         stopping = asyncio.create_task(stop.wait())
         telling = asyncio.create_task(_tell_changes(health))
         await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)

@@ -28,6 +28,7 @@ class Counts:
     unknown_symbols: int = field(default=0, metadata={"help": "trades of symbols not asked for"})
     ahead: int = field(default=0, metadata={"help": "trades dropped, too far ahead"})
     rejected: int = field(default=0, metadata={"help": "trades that TradeV2 cannot represent"})
+    odd_times: int = field(default=0, metadata={"help": "live trades a minute off the clock"})
     rounded: int = field(default=0, metadata={"help": "trades with more than eight decimals"})
     reconnects: int = field(default=0, metadata={"help": "connections to the exchange that ended"})
     delivery_errors: int = field(default=0, metadata={"help": "new lives after a failed delivery"})

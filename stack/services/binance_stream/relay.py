@@ -7,69 +7,57 @@
     id beyond the exchange's own history counted, dropped: such an id is not believed, or it
                                          would turn all true ones into repeats
     more than eight decimals             rounded, the raw text kept in the record, counted
-    number that TradeV2 cannot hold      live: treated as a gap; in the history too: counted,
-                                         logged and passed over
-    ids missing in the history           looked for twice, then counted as lost and passed over
+    number that TradeV2 cannot hold      treated as a gap: the history may know better
+    event time far from the clock here   counted, passed on: the exchange says when it traded
 
-Everything that moves a sequence happens under one lock, so a symbol's order has one author.
+Everything that moves a symbol's sequence happens under its lock, so its order has one author.
 """
 
 import asyncio
 import logging
 import time
 from collections.abc import Iterable
-from typing import Protocol
 
+from binance_stream.backfill import Backfill, History
 from binance_stream.codec import Codec, UnusableTradeError
-from binance_stream.feed import PAGE, FeedError, SymbolRefusedError
+from binance_stream.feed import FeedError, SymbolRefusedError
 from binance_stream.health import Health
+from binance_stream.outlet import Outlet, Writer
+from binance_stream.seldom import Seldom
 from binance_stream.sequence import Judgement, Sequence
-from binance_stream.trade import MalformedTradeError, Trade, from_frame, from_history
+from binance_stream.together import together
+from binance_stream.trade import MalformedTradeError, Trade, from_frame
 
-log = logging.getLogger(__name__)
-
-_SECOND_LOOK_SECONDS = 0.5
 _WATCH_SECONDS = 1.0
 _SILENT_SECONDS = 3.0
 # Younger trades may still be on their way through the live stream.
 _LATE_MS = 1_000
-
-
-class History(Protocol):
-    """The exchange's memory; `Feed` is one."""
-
-    async def history(self, symbol: str, from_id: int, limit: int) -> list[object]:
-        """Return up to *limit* trades of *symbol*, ascending from *from_id*."""
-
-
-class Writer(Protocol):
-    """Where records go, in order; `TopicWriter` is one."""
-
-    @property
-    def full(self) -> bool:
-        """Whether `room` would wait."""
-
-    async def room(self) -> None:
-        """Wait until there is room."""
-
-    def write(self, symbol: str, value: bytes, event_ms: int) -> None:
-        """Take one record; never waits."""
+# A history that is behind the stream is not asked again with every trade that it lacks.
+_BEHIND_SECONDS = 0.5
+_ODD_MS = 60_000
 
 
 class Relay:
     """Passes on every trade of its symbols, once, in order."""
 
     def __init__(
-        self, history: History, sequence: Sequence, codec: Codec, writer: Writer, health: Health
+        self,
+        history: History,
+        sequence: Sequence,
+        codec: Codec,
+        writer: Writer,
+        health: Health,
+        bugs: frozenset[str] = frozenset(),
     ) -> None:
         """Go on where *sequence* stands."""
-        self._history = history
         self._sequence = sequence
-        self._codec = codec
-        self._writer = writer
         self._health = health
-        self._lock = asyncio.Lock()
+        self._outlet = Outlet(sequence, codec, writer, health)
+        self._backfill = Backfill(history, sequence, self._outlet, health, bugs)
+        self._locks = {symbol: asyncio.Lock() for symbol in sequence.symbols}
         self._heard: dict[str, float] = {}
+        self._ask_at: dict[str, float] = {}
+        self._seldom = Seldom(logging.getLogger(__name__))
 
     async def take(self, message: str | bytes) -> None:
         """Deal with one message of the live stream.
@@ -83,10 +71,15 @@ class Relay:
             trade = from_frame(message)
         except MalformedTradeError as error:
             self._health.counts.malformed += 1
-            _warn_rarely(self._health.counts.malformed, f"not a trade: {error}")
+            self._warn("malformed", f"not a trade: {error}")
+            return
+        lock = self._locks.get(trade.symbol)
+        if lock is None:
+            self._health.counts.unknown_symbols += 1
+            self._warn("unknown", f"nobody asked for {trade.symbol!r:.40}")
             return
         self._heard[trade.symbol] = time.monotonic()
-        async with self._lock:
+        async with lock:
             await self._take_trade(trade)
 
     async def catch_up(self, symbols: Iterable[str]) -> int | None:
@@ -101,17 +94,10 @@ class Relay:
             FeedError: The history does not answer.
             DeliveryFailedError: The topic cannot be written any more.
         """
-        oldest: list[int] = []
-        for symbol in symbols:
-            if self._sequence.last(symbol) is None:
-                continue
-            try:
-                async with self._lock:
-                    oldest += await self._fill(symbol, None)
-            except SymbolRefusedError as error:
-                self._health.counts.unknown_symbols += 1
-                _warn_rarely(self._health.counts.unknown_symbols, f"refused: {error}")
-        return min(oldest, default=None)
+        known = [symbol for symbol in symbols if self._sequence.last(symbol) is not None]
+        # Side by side: what costs time is the way to the exchange and back, for every page.
+        oldest = await together(*(self._catch_up_one(symbol) for symbol in known))
+        return min((each for found in oldest for each in found), default=None)
 
     async def watch(self, symbols: Iterable[str]) -> None:
         """Ask the history about symbols the stream is silent on, until it knows better.
@@ -123,6 +109,10 @@ class Relay:
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
             now = time.monotonic()
+            if self._outlet.waiting:
+                # It is not the stream that is silent: nobody reads it before Kafka has room.
+                asked_at = dict.fromkeys(asked_at, now)
+                continue
             silent = [
                 symbol
                 for symbol, asked in asked_at.items()
@@ -134,129 +124,51 @@ class Relay:
                 message = f"the stream is silent on {', '.join(silent)}, the history is not"
                 raise FeedError(message)
 
+    async def _catch_up_one(self, symbol: str) -> list[int]:
+        try:
+            async with self._locks[symbol]:
+                return await self._backfill.fill(symbol, None)
+        except SymbolRefusedError as error:
+            self._health.counts.unknown_symbols += 1
+            self._warn(f"refused {symbol}", f"refused: {error}")
+            return []
+
     async def _take_trade(self, trade: Trade) -> None:
         symbol, trade_id = trade.symbol, trade.trade_id
         judgement = self._sequence.judge(symbol, trade_id)
-        if judgement is Judgement.GAP:
+        if judgement is Judgement.GAP and time.monotonic() >= self._ask_at.get(symbol, 0.0):
             judgement = await self._close_gap(symbol, trade_id)
-        counts = self._health.counts
         match judgement:
             case Judgement.NEXT:
-                await self._pass_on_live(trade)
+                await self._pass_on(trade)
             case Judgement.DUPLICATE:
                 self._health.note_repeat()
             case Judgement.GAP:
-                counts.ahead += 1
+                self._health.counts.ahead += 1
                 last = self._sequence.last(symbol)
-                _warn_rarely(counts.ahead, f"{symbol} {trade_id}: the history ends at {last}")
-            case Judgement.UNKNOWN:
-                counts.unknown_symbols += 1
-                _warn_rarely(counts.unknown_symbols, f"nobody asked for {symbol!r:.40}")
+                self._warn("ahead", f"{symbol} {trade_id}: the history ends at {last}")
 
     async def _close_gap(self, symbol: str, trade_id: int) -> Judgement:
-        log.info("%s: fetching %s+1..%d", symbol, self._sequence.last(symbol), trade_id - 1)
         try:
-            await self._fill(symbol, trade_id - 1)
+            await self._backfill.fill(symbol, trade_id - 1)
         except SymbolRefusedError as error:
             message = f"a gap cannot be filled: {error}"
             raise FeedError(message) from error
-        return self._sequence.judge(symbol, trade_id)
+        judgement = self._sequence.judge(symbol, trade_id)
+        if judgement is Judgement.GAP:
+            self._ask_at[symbol] = time.monotonic() + _BEHIND_SECONDS
+        return judgement
 
-    async def _fill(self, symbol: str, until: int | None) -> list[int]:
-        """Pass on the history up to *until* or its end; return the first event time passed on."""
-        oldest: list[int] = []
-        second_look = False
-        before = self._health.counts.gap_records
-        while (last := self._last(symbol)) != until:
-            limit = PAGE if until is None else min(PAGE, until - last)
-            page = await self._history.history(symbol, last + 1, limit)
-            complete = await self._take_page(symbol, page, oldest, believe_holes=second_look)
-            if not complete:
-                second_look = True
-                await asyncio.sleep(_SECOND_LOOK_SECONDS)
-                continue
-            second_look = False
-            if len(page) < limit or self._last(symbol) == last:
-                break
-        passed_on = self._health.counts.gap_records - before
-        if passed_on:
-            self._health.counts.gaps_filled += 1
-            last = self._last(symbol)
-            log.info("%s: %d trades from the history, up to %d", symbol, passed_on, last)
-        return oldest
-
-    async def _take_page(
-        self, symbol: str, page: list[object], oldest: list[int], *, believe_holes: bool
-    ) -> bool:
-        """Pass on a page; return False at a hole that is worth a second look."""
-        for item in page:
-            try:
-                trade = from_history(symbol, item)
-            except MalformedTradeError as error:
-                self._health.counts.malformed += 1
-                _warn_rarely(self._health.counts.malformed, f"{symbol}, in the history: {error}")
-                continue
-            judgement = self._sequence.judge(symbol, trade.trade_id)
-            if judgement is Judgement.DUPLICATE:
-                continue
-            if judgement is Judgement.GAP:
-                if not believe_holes:
-                    return False
-                self._give_up_before(trade)
-            await self._pass_on_historical(trade)
-            oldest[:] = oldest or [trade.time_ms]
-        return True
-
-    def _give_up_before(self, trade: Trade) -> None:
-        last = self._last(trade.symbol)
-        lost = trade.trade_id - 1 - last
-        self._health.counts.gap_lost += lost
-        log.error(
-            "%s: LOST %d trades, %d..%d: the exchange does not have them any more",
-            trade.symbol,
-            lost,
-            last + 1,
-            trade.trade_id - 1,
-        )
-        self._sequence.advance(trade.symbol, trade.trade_id - 1)
-
-    async def _pass_on_live(self, trade: Trade) -> None:
+    async def _pass_on(self, trade: Trade) -> None:
         try:
-            await self._write(trade)
+            await self._outlet.write(trade)
         except UnusableTradeError as error:
             self._health.counts.malformed += 1
-            _warn_rarely(self._health.counts.malformed, f"{trade.symbol} {trade.trade_id}: {error}")
+            self._warn("unusable", f"{trade.symbol} {trade.trade_id}: {error}")
+            return
+        if abs(trade.time_ms - time.time() * 1000) > _ODD_MS:
+            self._health.counts.odd_times += 1
+            self._warn("time", f"more than a minute off the clock here: {trade}")
 
-    async def _pass_on_historical(self, trade: Trade) -> None:
-        try:
-            await self._write(trade)
-        except UnusableTradeError as error:
-            self._health.counts.rejected += 1
-            log.error("%s %d is passed over: %s", trade.symbol, trade.trade_id, error)
-            self._sequence.advance(trade.symbol, trade.trade_id)
-        else:
-            self._health.counts.gap_records += 1
-
-    async def _write(self, trade: Trade) -> None:
-        if self._writer.full:
-            await self._writer.room()
-        value, rounded = self._codec.encode(trade)
-        self._writer.write(trade.symbol, value, trade.time_ms)
-        # Nothing is awaited between these two: no cancellation can part them.
-        self._sequence.advance(trade.symbol, trade.trade_id)
-        if rounded:
-            self._health.counts.rounded += 1
-            _warn_rarely(self._health.counts.rounded, f"rounded to eight decimals: {trade}")
-
-    def _last(self, symbol: str) -> int:
-        last = self._sequence.last(symbol)
-        if last is None:
-            message = f"{symbol} has no last trade to go on from"
-            raise LookupError(message)
-        return last
-
-
-def _warn_rarely(count: int, text: str) -> None:
-    """Warn of the first, second, fourth, eighth ... of a kind."""
-    if count & (count - 1) == 0:
-        log.warning("%s (number %d of its kind)", text, count)
+    def _warn(self, kind: str, text: str) -> None:
+        self._seldom.say(logging.WARNING, kind, text)

@@ -35,6 +35,11 @@ class Sequence:
         """Go on after *last*; symbols missing there have no history yet."""
         self._last: dict[str, int | None] = {symbol: last.get(symbol) for symbol in symbols}
 
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The symbols that are passed on at all."""
+        return tuple(self._last)
+
     def last(self, symbol: str) -> int | None:
         """Return the last id passed on, `None` before the first."""
         return self._last[symbol]

@@ -2,8 +2,11 @@
 
 import os
 import re
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from binance_stream.tls import client_context
 
 DEFAULT_SYMBOLS = (
     "BTCUSDT,ETHUSDT,BNBUSDT,SOLUSDT,XRPUSDT,ADAUSDT,DOGEUSDT,AVAXUSDT,DOTUSDT,LINKUSDT,"
@@ -31,6 +34,7 @@ class Settings:
     topic: str
     registries: tuple[str, ...]
     port: int
+    tls: ssl.SSLContext
 
     @property
     def subject(self) -> str:
@@ -42,8 +46,8 @@ class Settings:
         """Read every setting, or raise `BadSettingError` naming the variable at fault."""
         get = environment.get
         return cls(
-            stream_url=_url("EXCHANGE_WS", get("EXCHANGE_WS", "ws://exchange:9443/stream"), "ws"),
-            rest_url=_url("EXCHANGE_REST", get("EXCHANGE_REST", "http://exchange:9443"), "http"),
+            stream_url=_url("EXCHANGE_WS", get("EXCHANGE_WS", "wss://exchange:9443/stream"), "ws"),
+            rest_url=_url("EXCHANGE_REST", get("EXCHANGE_REST", "https://exchange:9443"), "http"),
             symbols=_symbols(get("SYMBOLS", DEFAULT_SYMBOLS)),
             bootstrap=get("KAFKA_BOOTSTRAP", "kafka:29092"),
             topic=get("TOPIC", "market.crypto.trades.binance"),
@@ -52,6 +56,7 @@ class Settings:
                 for url in get("SCHEMA_REGISTRY_URLS", DEFAULT_REGISTRIES).split(",")
             ),
             port=_port(get("PORT", "8080")),
+            tls=_tls(get("EXCHANGE_CA", "")),
         )
 
 
@@ -92,3 +97,11 @@ def _port(text: str) -> int:
         message = f"PORT={text!r} is not a port"
         raise BadSettingError(message)
     return int(text)
+
+
+def _tls(authority: str) -> ssl.SSLContext:
+    try:
+        return client_context(authority)
+    except ValueError as error:
+        message = f"EXCHANGE_CA: expected the base64 of a PEM: {error}"
+        raise BadSettingError(message) from error

@@ -140,6 +140,7 @@ class Tail:
     def _ends(self, partitions: list[int]) -> dict[int, tuple[int, int]]:
         ends = {}
         for partition in partitions:
+            self._check_cancelled()
             marks = self._consumer.get_watermark_offsets(
                 TopicPartition(self._topic, partition), timeout=_REQUEST_SECONDS, cached=False
             )

@@ -18,6 +18,8 @@ from functools import partial
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from binance_stream.seldom import Seldom
+
 log = logging.getLogger(__name__)
 
 _FULL = 10_000
@@ -41,6 +43,7 @@ class TopicWriter:
         self._topic = topic
         self._acknowledged = acknowledged
         self._failure: str | None = None
+        self._seldom = Seldom(log)
         self._producer = Producer(
             {
                 "bootstrap.servers": bootstrap,
@@ -99,11 +102,11 @@ class TopicWriter:
         Raises:
             DeliveryFailedError: This writer has ended.
         """
-        log.warning("%d records wait for Kafka: reading pauses", self.queued)
+        self._seldom.say(logging.WARNING, "full", f"{self.queued} wait for Kafka: reading pauses")
         while len(self._producer) > _ROOMY:
             await asyncio.sleep(_POLL_SECONDS)
             self.check()
-        log.info("reading goes on")
+        self._seldom.say(logging.INFO, "roomy", "reading goes on")
 
     async def serve(self) -> None:
         """Hear the acknowledgements until cancelled.
@@ -162,4 +165,4 @@ class TopicWriter:
     def _on_error(self, error: KafkaError) -> None:
         if error.fatal() or error.code() == KafkaError._FATAL:  # noqa: SLF001 - its public name
             self._failure = self._failure or f"{error.name()}: {error.str()}"
-        log.warning("kafka: %s %s", error.name(), error.str())
+        self._seldom.say(logging.WARNING, error.name(), f"kafka: {error.name()} {error.str()}")

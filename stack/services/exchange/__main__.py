@@ -4,10 +4,12 @@ import asyncio
 import logging
 import os
 import signal
+import ssl
 import sys
 
 from aiohttp import web
 
+import lab_bugs
 from exchange.control import Control, stored_rate
 from exchange.feed import Feed
 from exchange.market import Market
@@ -20,22 +22,24 @@ log = logging.getLogger("exchange")
 _SHUTDOWN_SECONDS = 1.0
 
 
-async def serve(settings: Settings) -> None:
+async def serve(settings: Settings, bugs: frozenset[str]) -> None:
     """Run the exchange until a signal; raises whatever broke the market."""
     tape = Tape(settings.state, settings.seed, settings.symbols, settings.retention_seconds)
     subscribers = Subscribers(settings.seed)
     rate = stored_rate(settings.state, settings.rate)
     market = Market(settings.symbols, tape, rate, subscribers.publish)
     feed = Feed(settings.seed, settings.symbols, tape, subscribers)
-    control = Control(settings.seed, settings.state, tape, market, subscribers)
+    control = Control(settings, tape, market, subscribers, bugs)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     runners = [
-        await _listen(feed.application(), settings.feed_port),
+        await _listen(feed.application(), settings.feed_port, settings.tls),
         await _listen(control.application(), settings.control_port),
     ]
-    log.info("open: %d symbols, %g trades/s, seed %d", len(settings.symbols), rate, settings.seed)
+    how = "TLS" if settings.tls else "plain HTTP"
+    size = len(settings.symbols)
+    log.info("open (%s): %d symbols, %g trades/s, seed %d", how, size, rate, settings.seed)
     trading = asyncio.create_task(market.run())
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait((trading, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -48,12 +52,14 @@ async def serve(settings: Settings) -> None:
     log.info("closed after %d trades", market.emitted)
 
 
-async def _listen(application: web.Application, port: int) -> web.AppRunner:
+async def _listen(
+    application: web.Application, port: int, tls: ssl.SSLContext | None = None
+) -> web.AppRunner:
     runner = web.AppRunner(
         application, access_log=None, handle_signals=False, shutdown_timeout=_SHUTDOWN_SECONDS
     )
     await runner.setup()
-    await web.TCPSite(runner, port=port).start()
+    await web.TCPSite(runner, port=port, ssl_context=tls).start()
     return runner
 
 
@@ -65,8 +71,11 @@ def main() -> int:
     )
     try:
         settings = Settings.from_environment()
-        asyncio.run(serve(settings))
-    except (BadSettingError, SeedChangedError) as error:
+        bugs = lab_bugs.seeded("exchange")
+        for name in sorted(bugs):
+            log.warning("a bug on purpose, %s: %s", name, lab_bugs.catalogue()[name]["wrong"])
+        asyncio.run(serve(settings, bugs))
+    except (BadSettingError, SeedChangedError, lab_bugs.UnknownBugError) as error:
         log.error("%s", error)
         return 2
     except OSError as error:

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from exchange.history import BeyondRetentionError, History, Mark
 from exchange.market import Market
-from exchange.settings import MAX_RATE
+from exchange.settings import MAX_RATE, Settings
 from exchange.subscribers import Subscribers
 from exchange.tape import Tape
 
@@ -58,11 +58,17 @@ class Control:
     """The routes of the control port."""
 
     def __init__(
-        self, seed: int, state: Path, tape: Tape, market: Market, subscribers: Subscribers
+        self,
+        settings: Settings,
+        tape: Tape,
+        market: Market,
+        subscribers: Subscribers,
+        bugs: frozenset[str] = frozenset(),
     ) -> None:
-        """Speak for *market* and *tape*; the rate is kept in *state*."""
-        self._seed = seed
-        self._state = state
+        """Speak for *market* and *tape*; the rate is kept where the settings keep state."""
+        self._seed = settings.seed
+        self._state = settings.state
+        self._bugs = bugs
         self._tape = tape
         self._market = market
         self._subscribers = subscribers
@@ -87,6 +93,7 @@ class Control:
             "clients_cut_off": self._subscribers.cut_off,
             "emitted_since_start": market.emitted,
             "stalls_since_start": market.stalls,
+            "bugs": sorted(self._bugs),
         }
         return _json(state, 503 if reason else 200)
 

@@ -2,9 +2,12 @@
 
 import os
 import re
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from exchange.tls import server_context
 
 MAX_RATE = 5_000.0
 DEFAULT_SYMBOLS = (
@@ -20,7 +23,10 @@ class BadSettingError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The exchange's settings; ports may be 0 to let the kernel choose."""
+    """The exchange's settings; ports may be 0 to let the kernel choose.
+
+    Without *tls* the feed port speaks plain HTTP; the control port always does.
+    """
 
     seed: int
     rate: float
@@ -29,6 +35,7 @@ class Settings:
     retention_seconds: int
     feed_port: int
     control_port: int
+    tls: ssl.SSLContext | None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
@@ -41,6 +48,7 @@ class Settings:
             retention_seconds=_number(environment, "EXCHANGE_RETENTION_SECONDS", 1800, 1, 864_000),
             feed_port=_number(environment, "EXCHANGE_FEED_PORT", 9443, 0, 65_535),
             control_port=_number(environment, "EXCHANGE_CONTROL_PORT", 8900, 0, 65_535),
+            tls=_tls(environment),
         )
 
 
@@ -79,3 +87,18 @@ def _symbols(text: str) -> tuple[str, ...]:
         message = f"EXCHANGE_SYMBOLS={text!r}: expected distinct upper-case symbols, as in BTCUSDT"
         raise BadSettingError(message)
     return symbols
+
+
+def _tls(environment: Mapping[str, str]) -> ssl.SSLContext | None:
+    names = ("EXCHANGE_TLS_CERT", "EXCHANGE_TLS_KEY")
+    certificate, key = (environment.get(name, "") for name in names)
+    if not certificate and not key:
+        return None
+    if not certificate or not key:
+        message = f"{' and '.join(names)}: give both, or neither for a feed without TLS"
+        raise BadSettingError(message)
+    try:
+        return server_context(certificate, key)
+    except ValueError as error:
+        message = f"{' and '.join(names)}: {error}"
+        raise BadSettingError(message) from error

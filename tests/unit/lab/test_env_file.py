@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from k2chaos.system.lab.certificates import CERTIFICATE_KEYS
 from k2chaos.system.lab.env_file import KEYS, ensure_env, read_env
 
 
@@ -40,7 +41,9 @@ def test_a_missing_key_is_added_and_the_rest_kept_as_it_is(tmp_path: Path) -> No
     path = tmp_path / ".env"
     path.write_text("# mine\nLAB_S3_KEY=kept\nOTHER=too\nLAB_S3_SECRET=\n", encoding="utf-8")
 
-    assert ("POSTGRES_PASSWORD", "LAB_S3_SECRET", "K2_API_KEY") == ensure_env(path)
+    assert ("POSTGRES_PASSWORD", "LAB_S3_SECRET", "K2_API_KEY", *CERTIFICATE_KEYS) == ensure_env(
+        path
+    )
 
     assert path.read_text(encoding="utf-8").startswith("# mine\nLAB_S3_KEY=kept\nOTHER=too\n")
     assert "kept" == read_env(path)["LAB_S3_KEY"]

@@ -1,0 +1,57 @@
+"""Exchange and source say which bugs they were given, and refuse those that nobody knows."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from binance_stream.app import http_application
+from binance_stream.health import Health
+from exchange.control import Control
+from exchange.market import Market
+from exchange.settings import Settings
+from exchange.subscribers import Subscribers
+from exchange.tape import Tape
+
+SERVICES = Path(__file__).parents[1] / "services"
+
+
+@pytest.mark.parametrize("service", ["exchange", "binance_stream"])
+def test_a_bug_that_nobody_knows_ends_the_service_with_code_2(service: str, tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", service],
+        env={
+            **os.environ,
+            "PYTHONPATH": str(SERVICES),
+            "EXCHANGE_STATE": str(tmp_path),
+            "LAB_BUGS": "source-no-gap-fil",
+        },
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert ended.returncode == 2
+    (line,) = ended.stderr.splitlines()
+    assert "source-no-gap-fil;" in line
+    assert "Traceback" not in ended.stderr
+
+
+async def said_at_health(application: Any) -> object:
+    async with TestClient[Any, Any](TestServer(application)) as client:
+        return (await (await client.get("/health")).json())["bugs"]
+
+
+@pytest.mark.parametrize("bugs", [[], ["source-no-gap-fill"]])
+async def test_health_lists_the_bugs(bugs: list[str], tmp_path: Path) -> None:
+    settings = Settings.from_environment({"EXCHANGE_STATE": str(tmp_path)})
+    tape, subscribers = Tape(tmp_path, 7, ("AAAUSDT",), 30), Subscribers(7)
+    market = Market(("AAAUSDT",), tape, 1.0, subscribers.publish)
+    control = Control(settings, tape, market, subscribers, frozenset(bugs))
+
+    assert await said_at_health(control.application()) == bugs
+    assert await said_at_health(http_application(Health(), frozenset(bugs))) == bugs
