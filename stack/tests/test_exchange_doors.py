@@ -275,13 +275,3 @@ async def test_a_bad_rate_is_refused_with_a_reason_and_changes_nothing(
     assert response.status == 400
     assert (await response.json())["reason"]
     assert exchange.market.rate == 100.0
-
-
-async def test_health_says_when_the_tape_cannot_be_written(
-    exchange: Exchange, control: TestClient[Any, Any]
-) -> None:
-    assert (await control.get("/health")).status == 200
-    exchange.market.tape_error = "no space left"
-    response = await control.get("/health")
-    assert response.status == 503
-    assert "no space left" in (await response.json())["reason"]

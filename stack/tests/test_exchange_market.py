@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from source_fakes import until
 
 from exchange.market import STALL_SECONDS, TICK_SECONDS, Market, Pacer
 from exchange.segment import Row
@@ -57,6 +58,53 @@ def test_slow_rates_sleep_until_the_next_trade_or_a_change_of_rate() -> None:
     fast = Pacer(1_000.0, 0.0)
     fast.due(0.0)
     assert fast.next_wake(0.0) == pytest.approx(TICK_SECONDS)
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 5_000), st.floats(0.0, 0.4)),
+        min_size=1,
+        max_size=60,
+    )
+)
+def test_no_change_of_rate_loses_a_trade_or_adds_one(changes: list[tuple[float, float]]) -> None:
+    """What was emitted is the area under the rate, to within a trade, at every change."""
+    pacer, now, area, total = Pacer(100.0, 10.0), 10.0, 0.0, 0
+    for rate, seconds in changes:
+        area += pacer.rate * seconds
+        now += seconds
+        count, stalled = pacer.due(now)
+        assert not stalled
+        total += count
+        assert total == pytest.approx(area, abs=1.01)
+        pacer.change(rate, now)
+
+
+def test_a_rate_that_is_set_again_and_again_is_kept_all_the_same() -> None:
+    pacer, total = Pacer(1.0, 0.0), 0
+    for step in range(1, 1_001):
+        total += pacer.due(step / 10)[0]
+        pacer.change(1.0, step / 10)
+    assert total == pytest.approx(100, abs=1)
+
+
+async def test_a_change_of_rate_is_noticed_at_once_and_a_market_at_rest_stays_silent(
+    tmp_path: Path,
+) -> None:
+    seen: list[int] = []
+    tape = Tape(tmp_path, 7, ("AAAUSDT",), 30)
+    market = Market(("AAAUSDT",), tape, 0.0, lambda rows: seen.append(rows[0].trades))
+    task = asyncio.create_task(market.run())
+    await asyncio.sleep(0)
+    market.rate = 5_000.0
+    await until(lambda: len(seen) >= 3)
+    market.rate = 0.0
+    emitted = market.emitted
+    await until(lambda: market.idle_seconds > 0.1)
+    assert market.emitted == emitted
+    task.cancel()
+    # Ticks of 20 ms; a busy machine may be late by a few, but not by the longest sleep.
+    assert max(seen[:3]) < 5_000 * 0.2
 
 
 async def test_trades_are_on_the_tape_before_anybody_sees_them(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def stored_rate(state: Path, default: float) -> float:
         return checked_rate((state / _RATE_FILE).read_bytes())
     except FileNotFoundError:
         return default
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         log.error("%s is not used: %s", _RATE_FILE, error)
         return default
 

@@ -1,11 +1,15 @@
 """When trades happen: a grid on the monotonic clock, with no drift and no bursts.
 
 Trade n of a rate is due at origin + n / rate, and is emitted with the first tick after that,
-so sleeping too long never lowers the rate. Only a real stall (a paused container, a starved
-host) moves the origin: a market that was frozen traded nothing meanwhile, and the log says so.
+so sleeping too long never lowers the rate. A change of rate goes on where the old one stood: what
+was due is emitted, the fraction of a trade that was not is carried over, and the market wakes at
+once; so no change, and no flood of them, loses or bunches trades. Only a real stall (a paused
+container, a starved host) moves the origin: a market that was frozen traded nothing meanwhile, and
+the log says so.
 """
 
 import asyncio
+import contextlib
 import logging
 import math
 import time
@@ -18,7 +22,7 @@ log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.02
 STALL_SECONDS = 0.5
-# How long a change of rate may go unnoticed while the market sleeps.
+# The market shows that it lives, and tidies up, though nothing is due.
 _LONGEST_SLEEP_SECONDS = 0.25
 _TURN_SECONDS = 1.0
 _COMPLAIN_SECONDS = 5.0
@@ -37,8 +41,15 @@ class Pacer:
         """Begin a new grid at *now*; what was due on the old one is not emitted."""
         self.rate = rate
         self._origin = now
-        self._emitted = 0
+        self._emitted = 0.0
         self._expected = now
+
+    def change(self, rate: float, now: float) -> None:
+        """Go on at *rate*, after what `due` answered for *now* was emitted."""
+        progress = (now - self._origin) * self.rate - self._emitted
+        self.begin(rate, now)
+        # Less than one trade, and rounding may have taken it for none at all.
+        self._emitted = -min(max(progress, 0.0), 1.0)
 
     def due(self, now: float) -> tuple[int, float]:
         """Return how many trades to emit now, and for how long the market was stalled."""
@@ -48,9 +59,8 @@ class Pacer:
             # A market at rest misses nothing.
             return 0, stalled if self.rate else 0.0
         # The tolerance keeps a wake-up right on the grid from rounding down to one trade less.
-        total = math.floor((now - self._origin) * self.rate + 1e-6)
-        count = total - self._emitted
-        self._emitted = total
+        count = math.floor((now - self._origin) * self.rate - self._emitted + 1e-6)
+        self._emitted += count
         return count, 0.0
 
     def next_wake(self, now: float) -> float:
@@ -76,13 +86,20 @@ class Market:
         self._tape = tape
         self._publish = publish
         self._pacer = Pacer(rate, time.monotonic())
+        self._changed = asyncio.Event()
         self._turn_at = 0.0
         self._cursor = 0
         self._seen_alive = time.monotonic()
         self._complained_at = -math.inf
         self.emitted = 0
         self.stalls = 0
-        self.tape_error: str | None = None
+        self._append_error: str | None = None
+        self._turn_error: str | None = None
+
+    @property
+    def tape_error(self) -> str | None:
+        """Why the tape is not as it should be, if it is not; tried again all the time."""
+        return self._append_error or self._turn_error
 
     @property
     def rate(self) -> float:
@@ -91,7 +108,10 @@ class Market:
 
     @rate.setter
     def rate(self, value: float) -> None:
-        self._pacer.begin(value, time.monotonic())
+        now = time.monotonic()
+        self._come_round(now)
+        self._pacer.change(value, now)
+        self._changed.set()
 
     @property
     def idle_seconds(self) -> float:
@@ -103,15 +123,25 @@ class Market:
         self._pacer.begin(self.rate, time.monotonic())
         while True:
             now = time.monotonic()
-            self._seen_alive = now
-            count, stalled = self._pacer.due(now)
-            if stalled:
-                self.stalls += 1
-                missed = int(stalled * self.rate)
-                log.warning("the market stood still for %.2f s: %d trades less", stalled, missed)
-            self._emit(count)
+            self._come_round(now)
             self._tidy(now)
-            await asyncio.sleep(max(0.0, self._pacer.next_wake(now) - time.monotonic()))
+            await self._sleep(self._pacer.next_wake(now) - time.monotonic())
+
+    def _come_round(self, now: float) -> None:
+        self._seen_alive = now
+        count, stalled = self._pacer.due(now)
+        if stalled:
+            self.stalls += 1
+            missed = int(stalled * self.rate)
+            log.warning("the market stood still for %.2f s: %d trades less", stalled, missed)
+        self._emit(count)
+
+    async def _sleep(self, seconds: float) -> None:
+        """Sleep, or until the rate is changed."""
+        self._changed.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, seconds)):
+                await self._changed.wait()
 
     def _emit(self, count: int) -> None:
         if not count:
@@ -122,9 +152,10 @@ class Market:
         try:
             self._tape.append(rows)
         except OSError as error:
-            self._complain(error)
+            self._append_error = str(error)
+            self._complain("nothing is traded, the tape cannot be written", error)
             return
-        self.tape_error = None
+        self._append_error = None
         self._cursor += count
         self.emitted += count
         self._publish(rows)
@@ -144,14 +175,19 @@ class Market:
         if now < self._turn_at:
             return
         self._turn_at = now + _TURN_SECONDS
+        if not self.rate:
+            # At rest there is nothing to write: what failed before says nothing of now.
+            self._append_error = None
         try:
             self._tape.turn(time.time_ns() // 1_000_000)
         except OSError as error:
-            self._complain(error)
+            self._turn_error = str(error)
+            self._complain("the tape's segments cannot be kept up", error)
+        else:
+            self._turn_error = None
 
-    def _complain(self, error: OSError) -> None:
-        self.tape_error = str(error)
+    def _complain(self, what: str, error: OSError) -> None:
         now = time.monotonic()
         if now - self._complained_at >= _COMPLAIN_SECONDS:
             self._complained_at = now
-            log.error("nothing is traded, the tape cannot be written: %s", error)
+            log.error("%s: %s", what, error)

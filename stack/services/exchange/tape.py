@@ -6,6 +6,7 @@ Rules:
 - Ids go on from the tape's last, whoever died. Nothing is appended to an older segment, so
   a torn tail is merely where that segment ends.
 - A write that fails or is cut short (disk full) is undone and raises; the ids were not used.
+- A tape that can be read but not written opens all the same, and begins its segment when it can.
 - Rows older than the retention go with their segment file, one segment at a time.
 """
 
@@ -45,7 +46,7 @@ class Tape:
 
         Raises:
             SeedChangedError: It was recorded under another seed.
-            OSError: The directory cannot be read or written.
+            OSError: The directory cannot be made or read.
         """
         self._directory = directory
         self._seed = seed
@@ -54,12 +55,16 @@ class Tape:
         self._closed: list[_Closed] = []
         self._history: dict[str, History] = {}
         self._number = 0
+        self._descriptor: int | None = None
         self._rows_since_ms = 0
         directory.mkdir(parents=True, exist_ok=True)
         self._read_back()
         for symbol in symbols:
             self._history.setdefault(symbol, History(Mark()))
-        self._begin_segment()
+        try:
+            self._begin_segment()
+        except OSError as error:
+            log.error("the tape was read but cannot be written: %s", error)
 
     @property
     def newest_ms(self) -> int:
@@ -80,14 +85,15 @@ class Tape:
         Raises:
             OSError: Nothing was recorded and nothing is visible.
         """
+        descriptor = self._open_segment()
         data = segment.encode_rows(rows, self._index)
         try:
-            written = os.write(self._descriptor, data)
+            written = os.write(descriptor, data)
         except OSError:
-            os.ftruncate(self._descriptor, self._size)
+            os.ftruncate(descriptor, self._size)
             raise
         if written != len(data):
-            os.ftruncate(self._descriptor, self._size)
+            os.ftruncate(descriptor, self._size)
             message = f"only {written} of {len(data)} bytes fitted on the tape: is the disk full?"
             raise OSError(message)
         self._size += written
@@ -98,34 +104,46 @@ class Tape:
             self._segment_newest_ms = rows[-1].at_ms
 
     def turn(self, now_ms: int) -> None:
-        """Drop the segments beyond the retention, then close one that is long enough.
+        """Close a segment that is long enough, then drop those beyond the retention.
 
         Raises:
-            OSError: No new segment could be begun; the present one goes on.
+            OSError: No new segment could be begun (the present one goes on), or an old one not
+                be deleted (its trades can still be asked for).
         """
-        while self._closed and self._closed[0].newest_ms < now_ms - self._retention_ms:
-            self._drop(self._closed.pop(0))
+        # Before anything is dropped: the header of the open segment has the last ids.
+        self._open_segment()
         if self._rows_since_ms and now_ms - self._rows_since_ms >= self._segment_ms:
             self._turn_segment()
+        while self._closed and self._closed[0].newest_ms < now_ms - self._retention_ms:
+            self._drop(self._closed[0])
+            del self._closed[0]
 
     def close(self) -> None:
         """Sync and close the open segment."""
-        os.fsync(self._descriptor)
-        os.close(self._descriptor)
+        if self._descriptor is not None:
+            os.fsync(self._descriptor)
+            os.close(self._descriptor)
+
+    def _open_segment(self) -> int:
+        return self._begin_segment() if self._descriptor is None else self._descriptor
 
     def _turn_segment(self) -> None:
-        finished, newest_ms = self._descriptor, self._segment_newest_ms
+        finished, newest_ms = self._open_segment(), self._segment_newest_ms
         path, end = self._path, self._marks()
         self._begin_segment()
         self._closed.append(_Closed(path, end, newest_ms))
-        os.fsync(finished)
-        os.close(finished)
+        try:
+            os.fsync(finished)
+        finally:
+            os.close(finished)
 
     def _marks(self) -> dict[str, Mark]:
         return {symbol: history.newest for symbol, history in self._history.items()}
 
-    def _begin_segment(self) -> None:
+    def _begin_segment(self) -> int:
         symbols = tuple(self._history)
+        for aside in self._directory.glob("*.new"):
+            aside.unlink()
         path = self._directory / f"{self._number + 1:09d}{segment.SUFFIX}"
         self._descriptor = segment.create(path, Header(self._seed, symbols, self._marks()))
         self._number += 1
@@ -134,15 +152,14 @@ class Tape:
         self._size = os.fstat(self._descriptor).st_size
         self._rows_since_ms = 0
         self._segment_newest_ms = 0
+        return self._descriptor
 
     def _drop(self, closed: _Closed) -> None:
+        closed.path.unlink(missing_ok=True)
         for symbol, mark in closed.end.items():
             self._history[symbol].forget_through(mark)
-        closed.path.unlink(missing_ok=True)
 
     def _read_back(self) -> None:
-        for aside in self._directory.glob("*.new"):
-            aside.unlink()
         for path in sorted(self._directory.glob(f"*{segment.SUFFIX}")):
             self._number = int(path.stem)
             try:
