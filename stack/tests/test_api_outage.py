@@ -249,6 +249,7 @@ async def test_the_catalog_is_not_blamed_for_the_store(api: Api) -> None:
     remove(path)
     with pytest.raises(FileNotFoundError):
         api.follower.look()
+    api.follower.trouble = "FileNotFoundError: the data file"
     health = (await api.get("/health", key=None)).json()
     assert {one["name"]: one["status"] for one in health["dependencies"]}[
         "iceberg-rest"
@@ -257,15 +258,27 @@ async def test_the_catalog_is_not_blamed_for_the_store(api: Api) -> None:
 
 class Counting(Lake):
     times = 0
+    asked_at = 0.0
+    asked_as_of = datetime.min.replace(tzinfo=UTC)
 
     def current(self) -> object:
         self.times += 1
+        self.asked_at, self.asked_as_of = time.monotonic(), datetime.now(UTC)
         return super().current()
 
 
 @pytest.fixture
 def lake_(tmp_path: Path) -> Counting:
     return Counting(tmp_path)
+
+
+def test_a_view_is_as_of_the_question_not_of_the_answer(lake_: Counting) -> None:
+    following = Follower(lake_)
+    for _ in range(2):
+        following.look()
+        assert following.confirmed is not None
+        assert following.confirmed.at <= lake_.asked_at
+        assert following.confirmed.as_of <= lake_.asked_as_of
 
 
 def test_an_outage_is_logged_once_and_so_is_its_end(

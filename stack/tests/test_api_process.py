@@ -195,7 +195,8 @@ def test_it_answers_on_when_all_it_leans_on_hangs_and_ends_when_told(
         told = {one["name"]: one["status"] for one in health.json()["dependencies"]}
         names = {"iceberg-rest", "object-store", "kafka", "schema-registry"}
         assert told == dict.fromkeys(names, "unhealthy")
-        threading.Thread(target=ask_and_wait, args=[api.url], daemon=True).start()
+        for _ in range(4):  # one after the other, each until the catalog is given up: 20 s
+            threading.Thread(target=ask_and_wait, args=[api.url], daemon=True).start()
         # The follower has its connection; whoever connects now does so for the snapshots.
         api.until(lambda: rest.connections == 2)
         began = time.monotonic()
