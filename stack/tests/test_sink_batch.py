@@ -118,3 +118,19 @@ def test_a_batch_is_found_below_later_ones() -> None:
 def test_a_record_twice_in_one_batch_is_refused() -> None:
     with pytest.raises(RewindError, match="offset 7 was read again, 8 comes next"):
         Batch((record(0, 7), record(0, 7)), 0.0).check_follows({})
+
+
+def sized(offset: int, size: int) -> Record:
+    return Record(0, offset, None, b"x" * size)
+
+
+def test_a_batch_is_full_at_so_many_bytes_and_takes_no_more() -> None:
+    buffer = Buffer(2.0, 100, most_bytes=10)
+    buffer.add([sized(0, 6), sized(1, 3)], now=100.0)
+    assert not buffer.is_full()
+    buffer.add([sized(2, 6), sized(3, 30), sized(4, 1)], now=100.0)
+    assert buffer.is_due(100.0)
+    taken = [buffer.take(100.0).next_offsets()[0] for _ in range(4)]
+    assert taken == [2, 3, 4, 5]
+    assert len(buffer) == 0
+    assert not buffer.is_full()

@@ -283,3 +283,31 @@ def test_a_schema_that_is_no_trade_is_another(registry: Callable[[], Registry], 
     with Registries([one.url]) as registries, pytest.raises(UndecodableError) as caught:
         registries.schema(3)
     assert caught.value.reason == Reason.OTHER_SCHEMA
+
+
+def test_garbage_that_names_ever_new_schemas_is_not_remembered_for_ever(
+    registry: Callable[[], Registry],
+) -> None:
+    one = registry()
+    with Registries([one.url]) as registries:
+        registries.schema(3)
+        one.status = 404
+        for number in range(100, 1200):
+            with pytest.raises(UndecodableError):
+                registries.schema(number)
+        asked = one.asked
+        registries.schema(3)
+        with pytest.raises(UndecodableError):
+            registries.schema(1199)
+        assert one.asked == asked
+        with pytest.raises(UndecodableError):
+            registries.schema(100)
+        assert one.asked == asked + 1
+
+
+def test_a_letter_too_large_for_any_topic_is_cut_and_says_so() -> None:
+    letter = Letter(Record(5, 42, b"k" * 60_000, b"v" * 2_000_000), Reason.BAD_MAGIC, "t" * 5000)
+    headers = dict(letter.headers("topic"))
+    assert (headers["cut-key"], headers["cut-value"]) == (b"60000", b"2000000")
+    assert len(letter.key or b"") + len(letter.value or b"") < 1_000_000 - 3000
+    assert len(headers["detail"] or b"") == 1000

@@ -3,7 +3,8 @@ Collecting records into batches, and what a batch does to the offsets. Pure.
 
 Rules of this file:
 
-- A batch is due when its oldest record has waited ``seconds``, or when it is full.
+- A batch is due when its oldest record has waited ``seconds``, or when it is full: so many
+  records, or so many bytes, whichever comes first. Below that it takes what is there.
 - Within a partition offsets only rise. They may skip (transaction markers, compaction), never
   go back: a batch that starts below the expected offset would write records twice.
 """
@@ -13,8 +14,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from consumer_crypto.errors import RewindError
+
+# What a batch holds of keys and values at most. Decoded it is several times as much, and twice
+# that is in memory (one batch collected, one written), of the 768 MB the lab's sink has.
+BATCH_BYTES: Final = 16 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +31,19 @@ class Record:
     offset: int
     key: bytes | None
     value: bytes | None
+
+    @property
+    def size(self) -> int:
+        """Its bytes."""
+        return len(self.key or b"") + len(self.value or b"")
+
+
+def next_offsets(records: Iterable[Record]) -> dict[int, int]:
+    """Tell, per partition, the offset to be read after *records*."""
+    ends: dict[int, int] = {}
+    for record in records:
+        ends[record.partition] = max(ends.get(record.partition, 0), record.offset + 1)
+    return ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +56,7 @@ class Batch:
 
     def next_offsets(self) -> dict[int, int]:
         """Tell, per partition, the offset to be read after this batch."""
-        ends: dict[int, int] = {}
-        for record in self.records:
-            ends[record.partition] = max(ends.get(record.partition, 0), record.offset + 1)
-        return ends
+        return next_offsets(self.records)
 
     def check_follows(self, expected: Mapping[int, int]) -> None:
         """
@@ -63,11 +79,13 @@ class Batch:
 class Buffer:
     """The records read and not yet handed to the writer."""
 
-    def __init__(self, seconds: float, size: int) -> None:
-        """Close batches after *seconds* or at *size* records."""
+    def __init__(self, seconds: float, size: int, most_bytes: int = BATCH_BYTES) -> None:
+        """Close batches after *seconds*, at *size* records or at *most_bytes*."""
         self._seconds = seconds
         self._size = size
+        self._most_bytes = most_bytes
         self._records: list[Record] = []
+        self._bytes = 0
         self._opened_at = 0.0
 
     def __len__(self) -> int:
@@ -78,7 +96,9 @@ class Buffer:
         """Append what was read at *now*."""
         if not self._records:
             self._opened_at = now
-        self._records.extend(records)
+        for record in records:
+            self._records.append(record)
+            self._bytes += record.size
 
     def waiting_since(self) -> float | None:
         """Tell when the oldest waiting record came, if one waits."""
@@ -86,19 +106,31 @@ class Buffer:
 
     def is_full(self) -> bool:
         """Tell whether no more should be read for now."""
-        return len(self._records) >= self._size
+        return len(self._records) >= self._size or self._bytes >= self._most_bytes
 
     def is_due(self, now: float) -> bool:
         """Tell whether the next batch should be written at *now*."""
         return self.is_full() or (bool(self._records) and now - self._opened_at >= self._seconds)
 
     def take(self, now: float) -> Batch:
-        """Close the batch: at most ``size`` records, the rest opens the next one."""
-        batch = Batch(tuple(self._records[: self._size]), self._opened_at)
-        self._records = self._records[self._size :]
+        """Close the batch as large as it may be; the rest opens the next one."""
+        count = self._fitting()
+        batch = Batch(tuple(self._records[:count]), self._opened_at)
+        del self._records[:count]
+        self._bytes -= sum(record.size for record in batch.records)
         self._opened_at = now
         return batch
+
+    def _fitting(self) -> int:
+        """Count the records that go into one batch: one at least, however large it is."""
+        total = 0
+        for count, record in enumerate(self._records[: self._size]):
+            total += record.size
+            if total > self._most_bytes:
+                return max(1, count)
+        return min(len(self._records), self._size)
 
     def clear(self) -> None:
         """Forget what was read: it will be read again."""
         self._records.clear()
+        self._bytes = 0

@@ -1,4 +1,11 @@
-"""Reaching the catalog and the store, with a limit on how long either may keep us waiting."""
+"""
+Reaching the catalog, with a limit on how long it may keep us waiting.
+
+A request waits 2 s for a connection and 10 s for a silent catalog, and is sent once. The catalog
+itself waits up to 15 s for its database: by then we have asked again, which is harmless (see 4. in
+`table.py`). One try of a commit asks two things of the catalog (load, commit) and, between them,
+at most eight of the store; whichever is silent ends the try, after 17 s at most (`store.py`).
+"""
 
 from __future__ import annotations
 
@@ -10,8 +17,8 @@ from requests import PreparedRequest, Response, Session
 from requests.adapters import HTTPAdapter
 
 from consumer_crypto.settings import Settings
+from consumer_crypto.store import CONNECT_SECONDS, SILENCE_SECONDS
 
-_CONNECT_SECONDS: Final = 2.0
 _ANSWER_SECONDS: Final = 10.0
 
 
@@ -19,7 +26,7 @@ class _Impatient(HTTPAdapter):
     """Gives every request a timeout, for the catalog's client sets none."""
 
     def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
-        kwargs["timeout"] = (_CONNECT_SECONDS, _ANSWER_SECONDS)
+        kwargs["timeout"] = (CONNECT_SECONDS, _ANSWER_SECONDS)
         return super().send(request, *args, **kwargs)
 
 
@@ -44,12 +51,12 @@ def connect(settings: Settings) -> Catalog:
         "lab",
         **{
             "uri": settings.catalog_uri,
-            "py-io-impl": "pyiceberg.io.pyarrow.PyArrowFileIO",
+            "py-io-impl": "consumer_crypto.store.ImpatientFileIO",
             "s3.endpoint": settings.s3_endpoint,
             "s3.access-key-id": settings.s3_access_key,
             "s3.secret-access-key": settings.s3_secret_key,
             "s3.region": "us-east-1",
-            "s3.connect-timeout": "2",
-            "s3.request-timeout": "5",
+            "s3.connect-timeout": str(CONNECT_SECONDS),
+            "s3.request-timeout": str(SILENCE_SECONDS),
         },
     )

@@ -27,6 +27,10 @@ from consumer_crypto import trade
 _HEADER_BYTES: Final = 5
 _SECONDS_FOR_SILENT_REGISTRIES: Final = 10.0
 _SECONDS_TO_REMEMBER_UNKNOWN: Final = 60.0
+# Garbage can name four billion schemas.
+_MOST_REMEMBERED: Final = 1_000
+# Asking two registries that hang takes 6 s.
+_TIMEOUT: Final = httpx.Timeout(3.0, connect=1.0)
 
 Schema = dict[str, Any]
 Clock = Callable[[], float]
@@ -63,7 +67,7 @@ class Registries:
         """Ask at *urls* (up to and with the path of Confluent's API)."""
         self._urls = urls
         self._clock = clock
-        self._http = httpx.Client(timeout=httpx.Timeout(3.0, connect=1.0))
+        self._http = httpx.Client(timeout=_TIMEOUT)
         self._known: dict[int, Schema | UndecodableError] = {}
         self._denied_first: dict[int, float] = {}
         self._forget_at: dict[int, float] = {}
@@ -84,10 +88,19 @@ class Registries:
         """
         known = self._known.get(schema_id)
         if known is None or self._clock() > self._forget_at.get(schema_id, float("inf")):
-            known = self._known[schema_id] = self._ask(schema_id)
+            known = self._ask(schema_id)
+            self._remember(schema_id, known)
         if isinstance(known, UndecodableError):
             raise UndecodableError(known.reason, str(known))
         return known
+
+    def _remember(self, schema_id: int, found: Schema | UndecodableError) -> None:
+        self._known[schema_id] = found
+        if len(self._known) > _MOST_REMEMBERED:
+            unknown = (one for one, what in self._known.items() if not isinstance(what, dict))
+            oldest = next(unknown, schema_id)
+            del self._known[oldest]
+            self._forget_at.pop(oldest, None)
 
     def _ask(self, schema_id: int) -> Schema | UndecodableError:
         troubles = []

@@ -31,6 +31,10 @@ class ExpelledError(FatalError):
     """Kafka no longer accepts us: somebody joined the group under our name."""
 
 
+class StrandedError(FatalError):
+    """Kafka answers, but the group does not take us back."""
+
+
 class WrongTopicError(FatalError):
     """The table was filled from another topic."""
 

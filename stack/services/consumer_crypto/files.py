@@ -14,6 +14,8 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.partitioning import PartitionFieldValue, PartitionKey
 from pyiceberg.table import Table, WriteTask
 
+from consumer_crypto.shape import fitted
+
 _DAY_MICROS: Final = 86_400_000_000
 
 
@@ -47,7 +49,7 @@ def write(table: Table, rows: pa.Table) -> Iterator[DataFile]:
         return
     write_id = uuid.uuid4()
     spec, schema = table.metadata.spec(), table.metadata.schema()
-    rows = rows.sort_by([("timestamp", "ascending"), ("symbol", "ascending")])
+    rows = fitted(rows, schema).sort_by([("timestamp", "ascending"), ("symbol", "ascending")])
     days = pc.floor_temporal(rows["timestamp"], unit="day")
     for number, day in enumerate(pc.unique(days)):
         value = PartitionFieldValue(field=spec.fields[0], value=day.value // _DAY_MICROS)

@@ -11,6 +11,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -45,6 +46,9 @@ class Vitals:
     committed_at: float | None = None
     trouble: str = ""
     doing: str = "starting"
+    # The step under way and since when, for one that hangs has not failed yet.
+    step: str = ""
+    step_since: float | None = None
 
     def waiting_since(self) -> float | None:
         """Tell since when the oldest unwritten record waits, if any does."""
@@ -71,7 +75,8 @@ def assess(vitals: Vitals, now: float) -> tuple[bool, str]:
 def _assess_writing(vitals: Vitals, now: float) -> tuple[bool, str]:
     since = vitals.waiting_since()
     if since is not None and (age := now - since) > _WRITE_LIMIT:
-        return False, _with_trouble(vitals, f"records have waited {age:.0f} s to be written")
+        text = f"records have waited {age:.0f} s to be written{_under_way(vitals, now)}"
+        return False, _with_trouble(vitals, text)
     if since is not None:
         return True, "writing"
     if vitals.committed_at is None:
@@ -79,11 +84,21 @@ def _assess_writing(vitals: Vitals, now: float) -> tuple[bool, str]:
     return True, f"nothing to write, last commit {now - vitals.committed_at:.1f} s ago"
 
 
+def _under_way(vitals: Vitals, now: float) -> str:
+    since = vitals.step_since
+    return f", {vitals.step} under way for {now - since:.0f} s" if since is not None else ""
+
+
 def _with_trouble(vitals: Vitals, text: str) -> str:
     return f"{text}: {vitals.trouble}" if vitals.trouble else text
 
 
-def serve(vitals: Vitals, port: int, clock: Callable[[], float] = time.monotonic) -> None:
+def serve(
+    vitals: Vitals,
+    port: int,
+    bugs: AbstractSet[str] = frozenset(),
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
     """Answer ``/health`` and ``/metrics`` on *port*, from a thread of its own."""
 
     class Door(BaseHTTPRequestHandler):
@@ -93,7 +108,11 @@ def serve(vitals: Vitals, port: int, clock: Callable[[], float] = time.monotonic
             if self.path == "/health":
                 healthy, reason = assess(vitals, clock())
                 status = HTTPStatus.OK if healthy else HTTPStatus.SERVICE_UNAVAILABLE
-                answer = {"status": "healthy" if healthy else "unhealthy", "reason": reason}
+                answer = {
+                    "status": "healthy" if healthy else "unhealthy",
+                    "reason": reason,
+                    "bugs": sorted(bugs),
+                }
                 self._answer(status, "application/json", json.dumps(answer).encode())
             elif self.path == "/metrics":
                 self._answer(HTTPStatus.OK, CONTENT_TYPE_LATEST, generate_latest())

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
+import lab_bugs
+
 _REGISTRIES = (
     "http://schema-registry-1:8080/apis/ccompat/v7,http://schema-registry-2:8080/apis/ccompat/v7"
 )
@@ -66,6 +68,7 @@ class Settings:
     upkeep: UpkeepSettings
     port: int
     log_level: str
+    bugs: frozenset[str] = frozenset()
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str]) -> Self:
@@ -89,10 +92,11 @@ class Settings:
             s3_secret_key=_needed(env, "S3_SECRET_KEY"),
             table=env.get("TABLE", "market_data.trades"),
             batch_seconds=_positive(env, "BATCH_SECONDS", 2.0),
-            batch_records=int(_positive(env, "BATCH_RECORDS", 5000)),
+            batch_records=int(_positive(env, "BATCH_RECORDS", 20_000)),
             upkeep=UpkeepSettings.from_environment(env),
             port=int(_positive(env, "PORT", 8080)),
             log_level=env.get("LOG_LEVEL", "INFO").upper(),
+            bugs=lab_bugs.seeded("consumer_crypto", env),
         )
 
 

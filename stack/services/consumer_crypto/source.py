@@ -36,6 +36,7 @@ _log = logging.getLogger(__name__)
 _SECONDS_BETWEEN_REPEATS: Final = 10.0
 
 _STATISTICS_MS: Final = 3000
+_ASK_SECONDS: Final = 10.0
 # librdkafka reports a fenced member with _FATAL while fatal() says no.
 _EXPELLED: Final = frozenset(
     {KafkaError._FATAL, KafkaError.FENCED_INSTANCE_ID}  # noqa: SLF001 - its public spelling
@@ -101,7 +102,9 @@ class Source:
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "auto.offset.reset": "error",
-            "session.timeout.ms": 45_000,
+            # A broker that was silent for longer has us join anew at once when it is back,
+            # instead of leaving us in a group that it forgot.
+            "session.timeout.ms": 20_000,
             "max.poll.interval.ms": 300_000,
             "socket.timeout.ms": 15_000,
             "reconnect.backoff.ms": 100,
@@ -169,6 +172,32 @@ class Source:
             self._consumer.commit(offsets=offsets, asynchronous=True)
         except KafkaException as error:
             _log.info("could not tell Kafka the offsets: %s", error)
+
+    def commit(self, positions: Positions) -> None:
+        """Commit *positions* to the group, and wait until Kafka has them."""
+        offsets = [TopicPartition(self._topic, p, offset) for p, offset in positions.items()]
+        try:
+            self._consumer.commit(offsets=offsets, asynchronous=False)
+        except KafkaException as error:
+            _log.warning("could not commit the offsets: %s", error)
+
+    def committed(self, partitions: Iterable[int]) -> dict[int, int]:
+        """
+        Ask Kafka for the group's offsets.
+
+        Raises:
+            KafkaException: It did not tell.
+        """
+        answers = self._consumer.committed(self._partitions(partitions), timeout=_ASK_SECONDS)
+        return {one.partition: one.offset for one in answers if one.offset >= 0}
+
+    def answers(self) -> bool:
+        """Ask Kafka something, to see whether it is there; takes a second at most."""
+        try:
+            self._consumer.list_topics(self._topic, timeout=1.0)
+        except KafkaException:
+            return False
+        return True
 
     def lag(self, positions: Positions) -> dict[int, int]:
         """Tell, per partition, how many records are not in the table, as far as Kafka told us."""

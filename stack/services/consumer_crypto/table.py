@@ -71,7 +71,7 @@ from pyiceberg.exceptions import (
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table, TableProperties
 
-from consumer_crypto import trade
+from consumer_crypto import shape, trade
 from consumer_crypto.errors import FencedError, HistoryLostError, WrongTopicError
 from consumer_crypto.files import Step
 from consumer_crypto.offsets import (
@@ -135,6 +135,7 @@ class TradesTable:
         Raises:
             HistoryLostError: It has rows and no offsets.
             WrongTopicError: Its offsets are those of another topic.
+            MisfitError: It cannot take our rows until somebody mends it.
         """
         self._table = None
         table = self._load()
@@ -216,9 +217,11 @@ class TradesTable:
         if self._catalog is None:
             self._catalog = self._connect()
         try:
-            return self._catalog.load_table(self._name)
+            table = self._catalog.load_table(self._name)
         except NoSuchTableError:
-            return self._create(self._catalog)
+            table = self._create(self._catalog)
+        shape.check(table)
+        return table
 
     def _create(self, catalog: Catalog) -> Table:
         with contextlib.suppress(NamespaceAlreadyExistsError):

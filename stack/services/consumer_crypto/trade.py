@@ -82,6 +82,8 @@ ARROW: Final = pa.schema(
     ]
 )
 
+# One encoder for all rows; `json.dumps` makes one per call when told how to write.
+_JSON: Final = json.JSONEncoder(separators=(",", ":"), sort_keys=True)
 _EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _LATEST: Final = datetime(2100, 1, 1, tzinfo=UTC)
 _LARGEST: Final = Decimal(10) ** 10
@@ -116,15 +118,19 @@ def excess_of(trade: Mapping[str, Any]) -> str | None:
 
 def as_rows(trades: Sequence[Mapping[str, Any]]) -> pa.Table:
     """Lay *trades* out as the table's columns."""
-    columns = [
-        pa.array([_cell(column.name, trade) for trade in trades], type=column.type)
-        for column in ARROW
-    ]
+    columns = [pa.array(_cells(column.name, trades), type=column.type) for column in ARROW]
     return pa.Table.from_arrays(columns, schema=ARROW)
 
 
-def _cell(column: str, trade: Mapping[str, Any]) -> object:
-    value = trade.get(column)
-    if column in ("trade_conditions", "vendor_data") and value is not None:
-        return json.dumps(value, separators=(",", ":"), sort_keys=True)
-    return value
+def _cells(column: str, trades: Sequence[Mapping[str, Any]]) -> list[object]:
+    values = [trade.get(column) for trade in trades]
+    if column in ("trade_conditions", "vendor_data"):
+        return [_as_json(value) for value in values]
+    return values
+
+
+def _as_json(value: object) -> str | None:
+    if value is None:
+        return None
+    # Nearly all trades have no conditions.
+    return "[]" if value == [] else _JSON.encode(value)

@@ -25,6 +25,7 @@ from consumer_crypto.dlq import DeadLetters, Letter
 from consumer_crypto.errors import AbandonedError, FatalError, FencedError
 from consumer_crypto.files import Step
 from consumer_crypto.health import Vitals
+from consumer_crypto.trouble import explain
 from consumer_crypto.upkeep import Upkeep
 
 _log = logging.getLogger(__name__)
@@ -172,18 +173,22 @@ class Writer:
 
     def _patiently(self, step: str, action: Callable[[], T]) -> T:
         pause = _FIRST_PAUSE
+        self._vitals.step = step
         while not self._abandon.is_set():
+            self._vitals.step_since = time.monotonic()
             try:
                 result = action()
             except FatalError:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever it is, nothing is lost by waiting
-                self._vitals.trouble = f"{step}: {type(error).__name__}: {error}"
-                _log.warning("%s failed, trying again: %s: %s", step, type(error).__name__, error)
+                self._vitals.trouble = f"{step}: {explain(error)}"
+                _log.warning("%s failed, trying again: %s", step, explain(error))
                 metrics.RETRIES.labels(step).inc()
             else:
                 self._vitals.trouble = ""
                 return result
+            finally:
+                self._vitals.step_since = None
             self._abandon.wait(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
         raise AbandonedError
