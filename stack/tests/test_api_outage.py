@@ -282,11 +282,10 @@ def test_a_view_is_as_of_the_question_not_of_the_answer(lake_: Counting) -> None
 
 
 def test_an_outage_is_logged_once_and_so_is_its_end(
-    lake_: Counting, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    lake_: Counting, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "query_api.follower")
-    monkeypatch.setattr("query_api.follower._PERIOD", 0.01)
-    following = Follower(lake_)
+    following = Follower(lake_, period_seconds=0.01)
     lake_.failing = ConnectionError("gone")
     following.start()
     _until(lambda: lake_.times > 5)

@@ -67,9 +67,12 @@ class Asked:
 class Follower:
     """Owns the thread and the newest view."""
 
-    def __init__(self, table: Table, bugs: Collection[str] = ()) -> None:
+    def __init__(
+        self, table: Table, bugs: Collection[str] = (), period_seconds: float = _PERIOD
+    ) -> None:
         """Follow *table*; `start` begins. *bugs* are obeyed: see `lab_bugs`."""
         self._table = table
+        self._period = period_seconds
         self._bugs = bugs
         self._readers = ThreadPoolExecutor(_READERS, "reader")
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
@@ -159,7 +162,7 @@ class Follower:
                 if trouble != self.trouble:
                     _log.warning("the table cannot be read: %s", trouble)
                 self.trouble = trouble
-            time.sleep(_PERIOD)
+            time.sleep(self._period)
 
     def _advanced(self, view: View | None, current: Current) -> View:
         files = self._table.files(current)
