@@ -26,10 +26,13 @@ class FakeExchange:
         self.asked: list[tuple[str, int, int]] = []
         self.error: Exception | None = None
         self.time_ms = 1_700_000_000_000
+        # Answers nobody before so many have asked.
+        self.together = 0
 
     async def history(self, symbol: str, from_id: int, limit: int) -> list[object]:
         await asyncio.sleep(0)
         self.asked.append((symbol, from_id, limit))
+        await until(lambda: len(self.asked) >= self.together)
         if self.error is not None:
             raise self.error
         gone, self.missing_once = self.missing | self.missing_once, set()
@@ -58,11 +61,13 @@ class FakeTopic:
         self.ids: dict[str, list[int]] = defaultdict(list)
         self.full = False
         self.waited = 0
+        self.stuck = False
         self._codec = Codec(1, SYMBOLS)
 
     async def room(self) -> None:
         self.waited += 1
         await asyncio.sleep(0)
+        await until(lambda: not self.stuck)
         self.full = False
 
     def write(self, symbol: str, value: bytes, event_ms: int) -> None:

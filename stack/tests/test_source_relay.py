@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from source_fakes import SYMBOLS, Bench, frame
+from source_fakes import SYMBOLS, Bench, frame, until
 
 from binance_stream import backfill as backfill_module
 from binance_stream import relay as relay_module
@@ -175,6 +175,40 @@ async def test_with_its_bug_the_source_goes_on_after_a_break_with_the_live_trade
     assert bench.topic.ids["AAAUSDT"] == [21, 22, 30]
     assert bench.exchange.asked == []
     assert bench.health.counts.duplicates == 1
+
+
+async def test_all_symbols_catch_up_at_the_same_time() -> None:
+    """One after the other, a slow way to the exchange would be paid for every symbol."""
+    bench = Bench(last=dict.fromkeys(SYMBOLS, 10), newest=12)
+    bench.exchange.together = len(SYMBOLS)
+    await asyncio.wait_for(bench.relay.catch_up(SYMBOLS), 5)
+    assert bench.topic.ids == {symbol: [11, 12] for symbol in SYMBOLS}
+
+
+async def test_what_one_symbol_cannot_get_ends_the_catching_up_of_all() -> None:
+    bench = Bench(last=dict.fromkeys(SYMBOLS, 10), newest=12)
+    bench.exchange.error = FeedError("HTTP 429", wait=7.0)
+    with pytest.raises(FeedError) as caught:
+        await bench.relay.catch_up(SYMBOLS)
+    assert caught.value.wait == 7.0
+
+
+async def test_a_stream_that_nobody_reads_for_want_of_room_is_not_called_silent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(relay_module, "_WATCH_SECONDS", 0.01)
+    monkeypatch.setattr(relay_module, "_SILENT_SECONDS", 0.02)
+    bench = Bench(last={"AAAUSDT": 10, "BBBUSDT": 10})
+    bench.topic.full, bench.topic.stuck = True, True
+    taking = asyncio.create_task(bench.relay.take(frame(11)))
+    await until(lambda: bench.topic.waited == 1)
+    asked, watching = len(bench.exchange.asked), asyncio.create_task(bench.relay.watch(SYMBOLS))
+    bench.exchange.newest = 20
+    await asyncio.sleep(0.2)
+    assert (watching.done(), len(bench.exchange.asked)) == (False, asked)
+    bench.topic.stuck = False
+    await asyncio.wait_for(taking, 5)
+    watching.cancel()
 
 
 def test_the_table_of_judgements() -> None:

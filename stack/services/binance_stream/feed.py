@@ -3,6 +3,7 @@
 import asyncio
 import re
 import ssl
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
@@ -57,12 +58,14 @@ class Feed:
         stream_url: str,
         rest_url: str,
         tls: ssl.SSLContext | None = None,
+        heartbeat: float = _HEARTBEAT_SECONDS,
     ) -> None:
-        """Use *session* for both doors, and believe whom *tls* believes."""
+        """Use *session* for both doors, believe whom *tls* believes, ping after *heartbeat* s."""
         self._session = session
         self._stream_url = stream_url
         self._rest_url = rest_url
         self._tls = tls or ssl.create_default_context()
+        self._heartbeat = heartbeat
 
     @asynccontextmanager
     async def stream(self, symbols: tuple[str, ...]) -> AsyncIterator["Stream"]:
@@ -77,7 +80,7 @@ class Feed:
         except _FAILURES as error:
             raise _failure(error, "stream") from error
         try:
-            yield Stream(socket)
+            yield Stream(socket, self._heartbeat)
         finally:
             await socket.close()
 
@@ -111,7 +114,7 @@ class Feed:
             return await self._session.ws_connect(
                 url,
                 timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_SECONDS),
-                heartbeat=_HEARTBEAT_SECONDS,
+                heartbeat=self._heartbeat,
                 max_msg_size=_MAX_MESSAGE_BYTES,
                 ssl=self._tls,
             )
@@ -120,9 +123,11 @@ class Feed:
 class Stream:
     """An open subscription."""
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        """Read from *socket*, whose pings are answered while it is read."""
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse, heartbeat: float) -> None:
+        """Read from *socket*, whose pings are answered, and answers heard, while it is read."""
         self._socket = socket
+        self._heartbeat = heartbeat
+        self._read_at = time.monotonic()
 
     async def next_message(self) -> str | bytes:
         """Return the next message.
@@ -130,10 +135,15 @@ class Stream:
         Raises:
             FeedError: The exchange hung up, or does not answer pings.
         """
+        unread = time.monotonic() - self._read_at
         message = await self._socket.receive()
+        self._read_at = time.monotonic()
         if message.type in {aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY}:
             data: str | bytes = message.data
             return data
+        if unread > self._heartbeat:
+            text = f"the stream ended, for it was not read for {unread:.0f} s"
+            raise FeedError(text)
         broken = self._socket.exception()
         if message.type is aiohttp.WSMsgType.ERROR:
             broken = message.data

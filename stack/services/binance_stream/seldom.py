@@ -1,6 +1,7 @@
 """Saying the same thing again, but not all the time."""
 
 import logging
+import math
 import time
 from collections.abc import Callable
 
@@ -26,7 +27,7 @@ class Seldom:
     def say(self, level: int, kind: str, text: str) -> None:
         """Log *text*, unless one of its *kind* (of which there must be few) was just logged."""
         now = self._clock()
-        if now - self._said_at.get(kind, now - self._seconds) < self._seconds:
+        if now - self._said_at.get(kind, -math.inf) < self._seconds:
             self._withheld[kind] = self._withheld.get(kind, 0) + 1
             return
         self._said_at[kind] = now
