@@ -31,8 +31,9 @@ from k2chaos.system.stages import open_stages
 PIPELINE = Path("pipelines/lab.yaml")
 SAMPLES = Path("journals/soak.jsonl")
 TICK_SECONDS = 10.0
-# A plan costs this process a good part of a second: not at every tick.
-PLAN_EVERY = 6
+# A plan costs this process a good part of a second: not at every tick. And not in step with the
+# sink, which merges manifests every 30th commit of 2 s: a minute would always see the same number.
+PLAN_EVERY = 7
 REQUESTS = 20
 BUCKETS = 12
 MEBI = 1 << 20
