@@ -74,6 +74,30 @@ def test_health_never_stays_starting_once_connected(health: Health, clock: Clock
     assert health.trouble() == "exchange silent for 11 s"
 
 
+def test_a_market_at_rest_is_not_ill(health: Health, clock: Clock) -> None:
+    health.note_connected()
+    health.note_rest()
+    assert health.trouble() is None
+    clock.now += 9
+    health.note_rest()
+    clock.now += 9
+    assert health.trouble() is None
+    clock.now += 2
+    assert health.trouble() == "exchange silent for 20 s"
+
+
+def test_a_market_at_rest_does_not_hide_a_kafka_that_is_silent(
+    health: Health, clock: Clock
+) -> None:
+    health.note_connected()
+    health.note_acknowledged("BTCUSDT", 1)
+    health.queued = lambda: 1
+    clock.now += 11
+    health.note_rest()
+
+    assert "1 records wait" in (health.trouble() or "")
+
+
 def test_health_blames_kafka_when_records_wait(health: Health, clock: Clock) -> None:
     health.note_connected()
     health.note_acknowledged("BTCUSDT", 1)

@@ -265,3 +265,28 @@ def test_whatever_the_stream_does_every_trade_arrives_once_in_order(steps: list[
     for symbol in SYMBOLS:
         assert bench.topic.ids[symbol] == expected
     assert bench.health.counts.gap_lost == 0
+
+
+async def test_a_market_at_rest_keeps_the_source_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay_module, "_WATCH_SECONDS", 0.01)
+    monkeypatch.setattr(relay_module, "_SILENT_SECONDS", 0.02)
+    bench = Bench(last={"AAAUSDT": 10, "BBBUSDT": 10}, newest=10)
+    bench.health.note_connected()
+    watching = asyncio.create_task(bench.relay.watch(SYMBOLS))
+    async with asyncio.timeout(5):
+        while bench.health.trouble() is not None:
+            await asyncio.sleep(0.01)
+    watching.cancel()
+
+
+async def test_a_topic_that_knows_no_symbol_yet_proves_no_rest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(relay_module, "_WATCH_SECONDS", 0.01)
+    monkeypatch.setattr(relay_module, "_SILENT_SECONDS", 0.02)
+    bench = Bench(last={}, newest=0)
+    bench.health.note_connected()
+    watching = asyncio.create_task(bench.relay.watch(SYMBOLS))
+    await asyncio.wait({watching}, timeout=0.2)
+    assert (bench.health.trouble() or "").startswith("starting")
+    watching.cancel()

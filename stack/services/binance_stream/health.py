@@ -1,7 +1,8 @@
 """What the source knows of itself: counts, and whether it does its work.
 
-Healthy means: connected, and Kafka acknowledged a trade within the last ten seconds. Nothing
-else does; a process that merely lives is not healthy. Counts are plain integers, so the hot
+Healthy means: connected, and Kafka acknowledged a trade within the last ten seconds, or nothing
+waits and the exchange's history has just said that there was none. Nothing else does; a process
+that merely lives is not healthy, and a market at rest is not ill. Counts are plain integers, so the hot
 path pays nothing for them; Prometheus reads them when it asks.
 """
 
@@ -49,6 +50,7 @@ class Health:
         self._fresh_at = -FRESH_SECONDS
         self._message_at = -FRESH_SECONDS
         self._repeats_at = -FRESH_SECONDS
+        self._proven = False
 
     def note_step(self, step: str) -> None:
         """The source is not connected because it is busy with, or stuck in, *step*."""
@@ -71,9 +73,16 @@ class Health:
         self.counts.duplicates += 1
         self._repeats_at = self._clock()
 
+    def note_rest(self) -> None:
+        """The history has nothing newer of any symbol than was passed on."""
+        if not self.queued():
+            self._fresh_at = self._clock()
+            self._proven = True
+
     def note_acknowledged(self, symbol: str, event_ms: int) -> None:
         """Kafka has a trade of *symbol*."""
         self._fresh_at = self._clock()
+        self._proven = True
         self.acknowledged[symbol] = self.acknowledged.get(symbol, 0) + 1
         self.newest_ms[symbol] = event_ms
 
@@ -83,12 +92,9 @@ class Health:
             return self._trouble
         now = self._clock()
         age = now - self._fresh_at
-        if not self.acknowledged:
-            if age <= FRESH_SECONDS:
-                return "starting: nothing acknowledged yet"
-        elif age <= FRESH_SECONDS:
-            return None
-        return self._why_stale(now, age)
+        if age > FRESH_SECONDS:
+            return self._why_stale(now, age)
+        return None if self._proven else "starting: nothing acknowledged yet"
 
     def _why_stale(self, now: float, age: float) -> str:
         waiting = self.queued()

@@ -16,7 +16,7 @@ Everything that moves a symbol's sequence happens under its lock, so its order h
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from binance_stream.backfill import Backfill, History
 from binance_stream.codec import Codec, UnusableTradeError
@@ -123,6 +123,13 @@ class Relay:
             if oldest_ms is not None and time.time() * 1000 - oldest_ms > _LATE_MS:
                 message = f"the stream is silent on {', '.join(silent)}, the history is not"
                 raise FeedError(message)
+            if oldest_ms is None and self._is_everything(silent, asked_at):
+                self._health.note_rest()
+
+    def _is_everything(self, silent: Collection[str], symbols: Collection[str]) -> bool:
+        """Whether all that can be asked about was: a symbol never seen has no id to ask from."""
+        known = {symbol for symbol in symbols if self._sequence.last(symbol) is not None}
+        return bool(known) and known <= set(silent)
 
     async def _catch_up_one(self, symbol: str) -> list[int]:
         try:
