@@ -274,7 +274,7 @@ async def test_a_market_at_rest_keeps_the_source_healthy(monkeypatch: pytest.Mon
     bench.health.note_connected()
     watching = asyncio.create_task(bench.relay.watch(SYMBOLS))
     async with asyncio.timeout(5):
-        while bench.health.trouble() is not None:
+        while bench.health.trouble() is not None:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.01)
     watching.cancel()
 

@@ -2,8 +2,8 @@
 
 Healthy means: connected, and Kafka acknowledged a trade within the last ten seconds, or nothing
 waits and the exchange's history has just said that there was none. Nothing else does; a process
-that merely lives is not healthy, and a market at rest is not ill. Counts are plain integers, so the hot
-path pays nothing for them; Prometheus reads them when it asks.
+that merely lives is not healthy, and a market at rest is not ill. Counts are plain integers, so
+the hot path pays nothing for them; Prometheus reads them when it asks.
 """
 
 import time
