@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 EXPERIMENTS ?= experiments/broker-restart.json experiments/sink-kill.json experiments/source-kill.json
 
 .DEFAULT_GOAL := help
-.PHONY: help setup engine check format docs test lab lab-down demo chaos bench lock clean
+.PHONY: help setup engine check format docs test lab lab-down demo chaos bench soak failing-well lock clean
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,8 +51,14 @@ demo: lab ## Set everything up, run three experiments, print the verdicts
 chaos: lab ## Run every experiment
 	@$(BIN)/chaos run experiments/*.json
 
-bench: $(VENV)/.installed ## Measure what the docs quote
-	@for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+bench: $(VENV)/.installed ## Measure what the docs quote, on a running lab (about six minutes)
+	@for script in audit lab rate api; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+
+soak: lab ## The lab over two hours: samples in journals/soak.jsonl, then the report
+	@$(BIN)/python benchmarks/soak.py run 2 && $(BIN)/python benchmarks/soak.py report
+
+failing-well: lab ## Everything the lab leans on killed, frozen and starved, one by one (90 minutes)
+	@$(BIN)/python benchmarks/failing_well.py
 
 lock: $(VENV)/.installed ## Resolve the dependencies anew
 	$(BIN)/uv pip compile -q --generate-hashes --python-version 3.13 --python-platform linux stack/services/requirements.in -o stack/services/requirements.lock
