@@ -1,5 +1,6 @@
 """Dependencies that accept connections and stay silent: every call of the sink's ends."""
 
+import itertools
 import os
 import signal
 import socket
@@ -73,24 +74,25 @@ def ask_registries(silent: str) -> None:
         registries.schema(3)
 
 
+STORE = ["read", "write", "delete", "list"]
 CALLS: dict[str, tuple[Callable[[str], object], float, str]] = {
-    "read": (lambda at: store(at).new_input("s3://warehouse/x").open().read(), 14, "the store"),
-    "write": (write_file, 20, "the store"),
-    "delete": (lambda at: store(at).delete("s3://warehouse/x"), 14, "the store"),
+    "read": (lambda at: store(at).new_input("s3://warehouse/x").open().read(), 10, "the store"),
+    "write": (write_file, 16, "the store"),
+    "delete": (lambda at: store(at).delete("s3://warehouse/x"), 10, "the store"),
     "list": (
         lambda at: store(at).fs_by_scheme("s3", "warehouse").get_file_info(
             FileSelector("warehouse/x", recursive=True)
         ),
-        14,
+        10,
         "the store",
     ),
     "catalog": (
-        lambda at: connect(Settings.from_environment(environment(at))), 13, "the catalog"
+        lambda at: connect(Settings.from_environment(environment(at))), 18, "the catalog"
     ),
-    "registries": (ask_registries, 8, "no schema registry"),
+    "registries": (ask_registries, 12, "no schema registry"),
     "letters": (
         lambda at: DeadLetters(at, "t", "t.dlq").send([Letter(Record(0, 0, b"", b""), "r", "t")]),
-        27,
+        35,
         "the broker",
     ),
 }  # fmt: skip
@@ -106,10 +108,13 @@ def test_no_call_waits_for_ever_and_each_says_whom_it_waited_for(silent: str) ->
             return name, time.monotonic() - started, explain(error)
         return name, 0.0, "it was answered"
 
-    with ThreadPoolExecutor(len(CALLS)) as pool:
-        for name, took, said in pool.map(call, CALLS):
+    # The store's client lets some calls wait for each other, so these are made one by one.
+    queues = [STORE, *([name] for name in CALLS if name not in STORE)]
+    with ThreadPoolExecutor(len(queues)) as pool:
+        answers = pool.map(lambda names: [call(name) for name in names], queues)
+        for name, took, said in itertools.chain.from_iterable(answers):
             _, limit, whom = CALLS[name]
-            assert took < limit, f"{name}: {said}"
+            assert took < limit, f"{name} took {took:.1f} s: {said}"
             assert whom in said, said
 
 

@@ -141,8 +141,7 @@ class Source:
         if self._failure is not None:
             raise self._failure
         if self._starts is not None:
-            # The assignment changed during the call. What it returned may be from before, and
-            # nothing tells which: read all of it again.
+            # The assignment changed during the call, so what it returned is from before.
             self._consumer.assign(self._starts)
             self._starts = None
             return []
@@ -226,7 +225,9 @@ class Source:
                 for number in sorted(owned)
             ]
             self._owned = owned
-            consumer.assign(self._starts)
+            # Nothing is fetched until read() says from where. Assigned here and once more there,
+            # librdkafka may still hand out records of the first time before those of the second.
+            consumer.assign([])
         except Exception as error:  # noqa: BLE001 - raised by read(); librdkafka is in between
             self._failure = error
             consumer.unassign()

@@ -3,8 +3,9 @@ The store, as files: with limits on how long it may keep us waiting.
 
 Every request to the store is one of this file system's, and none waits for ever: 2 s for a
 connection, 5 s of silence (a body that trickles in goes on), one attempt, for whoever asks tries
-again. So a store that hangs is noticed after 5 to 10 s in reading, listing and deleting, and after
-11 to 17 s in writing, as measured; a call that asks several things fails with the first.
+again. So a store that hangs is noticed after 5 s in reading, listing and deleting, and after 12 s
+in writing, as measured; a call that asks several things fails with the first. Calls of several
+threads may wait for each other: a sweep that hangs costs the writer 5 s more.
 PyIceberg's own settings reach neither the number of attempts (three) nor the way files are written.
 """
 
