@@ -6,6 +6,7 @@ touched.
 """
 
 import contextlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any, Final
@@ -87,7 +88,7 @@ def refuse_bad_share(cores: Any) -> None:
         UsageError: It is no number, or below what the engine can give.
     """
     is_number = isinstance(cores, int | float) and not isinstance(cores, bool)
-    if not (is_number and cores >= _FEWEST_CORES):
+    if not (is_number and math.isfinite(cores) and cores >= _FEWEST_CORES):
         message = f"cores must be a number of at least {_FEWEST_CORES}, not {cores!r}"
         raise UsageError(message)
 

@@ -10,7 +10,7 @@ change when containers are re-created.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from k2chaos.errors import AmbiguousTarget, ContainerNotFound, Unsupported, UsageError
 from k2chaos.pipeline import ROLES, Pipeline
@@ -19,6 +19,10 @@ Status = Literal[
     "created", "running", "paused", "restarting", "removing", "exited", "dead", "missing"
 ]
 Verb = Literal["pause", "unpause", "start", "stop", "kill", "restart"]
+
+
+_PERIOD_US: Final = 100_000
+"""The engine's default length of a period of CPU time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,16 +101,19 @@ class CpuLimit:
     quota_us: int = 0
     period_us: int = 0
 
+    @property
+    def cores(self) -> float | None:
+        """The limit in cores; ``None`` is unlimited, whichever way that is spelt."""
+        if self.nano_cpus:
+            return self.nano_cpus / 1e9
+        return self.quota_us / (self.period_us or _PERIOD_US) if self.quota_us > 0 else None
+
     def squeezed_to(self, cores: float) -> "CpuLimit":
         """The limit of *cores*, in the spelling of this one."""
         if self.nano_cpus:
             return CpuLimit(nano_cpus=round(cores * 1e9))
-        period = self.period_us or 100_000
+        period = self.period_us or _PERIOD_US
         return CpuLimit(quota_us=round(cores * period), period_us=period)
-
-    def is_same_as(self, other: "CpuLimit") -> bool:
-        """Whether both allow the same; unlimited has several spellings."""
-        return self.nano_cpus == other.nano_cpus and max(self.quota_us, 0) == max(other.quota_us, 0)
 
 
 @dataclass(frozen=True, slots=True)

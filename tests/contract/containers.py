@@ -6,7 +6,13 @@ IMAGE = "debian:trixie-slim"
 
 
 def start_container(
-    engine: str, project: str, service: str = "kafka", *, one_off: bool = False, number: str = "1"
+    engine: str,
+    project: str,
+    service: str = "kafka",
+    *,
+    one_off: bool = False,
+    number: str = "1",
+    limits: tuple[str, ...] = (),
 ) -> str:
     """Start one that does next to nothing and stops at once when asked to; return its id."""
     labels = {
@@ -18,7 +24,7 @@ def start_container(
     options = [part for key, value in labels.items() for part in ("--label", f"{key}={value}")]
     command = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.01; done"]
     run = ("run", "--detach", "--restart", "unless-stopped", "--network", "none")
-    return docker(engine, *run, *options, IMAGE, *command).strip()
+    return docker(engine, *run, *limits, *options, IMAGE, *command).strip()
 
 
 def docker(engine: str, *arguments: str) -> str:

@@ -18,6 +18,7 @@ from k2chaos.system.engine import DockerRuntime
 from k2chaos.system.faults import System
 from k2chaos.system.faults.catalogue import FAULTS
 from k2chaos.system.faults.held import Holding, held
+from k2chaos.system.faults.resources import SqueezeCpu
 from k2chaos.system.interrupt import Interrupt
 from k2chaos.system.runtime import Container, HelperCall, Runtime
 from tests.contract.containers import docker, start_container
@@ -184,6 +185,32 @@ def test_a_label_that_is_no_number_breaks_nothing(real: Bench) -> None:
     services = [one.service for one in real.runtime.containers(real.target.project)]
     assert ["kafka", "stranger"] == services
     assert real.runtime.state(real.target).is_running
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [(), ("--cpus", "1"), ("--cpu-quota", "150000", "--cpu-period", "100000")],
+    ids=["unlimited", "in cores", "as a quota"],
+)
+def test_a_squeezed_container_has_the_limit_of_before_again(
+    limits: tuple[str, ...], engine: DockerRuntime, tmp_path: Path
+) -> None:
+    project = f"k2chaos-test-{uuid.uuid4().hex[:8]}"
+    name = start_container(engine.engine, project, limits=limits)
+    target = Container(engine.engine, project, "kafka")
+    ledger = FaultLedger("run-1", "test", (tmp_path / "faults.jsonl",))
+    holding = Holding(System(engine), ledger, SystemClock(), Interrupt())
+    try:
+        before = engine.cpu(target).limit
+        with held(SqueezeCpu(target, 0.05), 5.0, holding):
+            during = engine.cpu(target).limit
+        after = engine.cpu(target).limit
+    finally:
+        docker(engine.engine, "rm", "--force", name)
+
+    assert 0.05 == during.cores
+    assert before.cores == after.cores
+    assert before.nano_cpus == after.nano_cpus
 
 
 def _wait_until(condition: object, deadline_seconds: float = 10.0) -> None:
