@@ -268,15 +268,39 @@ def test_whatever_the_stream_does_every_trade_arrives_once_in_order(steps: list[
 
 
 async def test_a_market_at_rest_keeps_the_source_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay_module, "_WATCH_SECONDS", 0.03)
+    monkeypatch.setattr(relay_module, "_SILENT_SECONDS", 0.09)
+    bench = Bench(last={"AAAUSDT": 10, "BBBUSDT": 10}, newest=11)
+    bench.health.note_connected()
+    watching = asyncio.create_task(bench.relay.watch(SYMBOLS))
+    await bench.hear(11)
+    # The other symbol's last trade comes later: the two are never silent for equally long.
+    await asyncio.sleep(0.05)
+    await bench.hear(11, symbol="BBBUSDT")
+    for _ in range(3):
+        bench.health._fresh_at -= 100
+        await _well(bench)
+    watching.cancel()
+
+
+async def test_a_history_that_refuses_a_symbol_proves_no_rest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(relay_module, "_WATCH_SECONDS", 0.01)
     monkeypatch.setattr(relay_module, "_SILENT_SECONDS", 0.02)
     bench = Bench(last={"AAAUSDT": 10, "BBBUSDT": 10}, newest=10)
+    bench.exchange.error = SymbolRefusedError("AAAUSDT", b"{}")
     bench.health.note_connected()
     watching = asyncio.create_task(bench.relay.watch(SYMBOLS))
+    await asyncio.wait({watching}, timeout=0.2)
+    assert (bench.health.trouble() or "").startswith("starting")
+    watching.cancel()
+
+
+async def _well(bench: Bench) -> None:
     async with asyncio.timeout(5):
         while bench.health.trouble() is not None:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.01)
-    watching.cancel()
 
 
 async def test_a_topic_that_knows_no_symbol_yet_proves_no_rest(

@@ -74,7 +74,8 @@ class Backfill:
     async def _pages(self, symbol: str, until: int | None) -> list[int]:
         oldest: list[int] = []
         second_look = False
-        while (last := self._last(symbol)) != until:
+        while until is None or self._last(symbol) < until:
+            last = self._last(symbol)
             limit = PAGE if until is None else min(PAGE, until - last)
             page = await self._history.history(symbol, last + 1, limit)
             complete = await self._take_page(symbol, page, oldest, believe_holes=second_look)

@@ -15,8 +15,9 @@ Everything that moves a symbol's sequence happens under its lock, so its order h
 
 import asyncio
 import logging
+import math
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
 from binance_stream.backfill import Backfill, History
 from binance_stream.codec import Codec, UnusableTradeError
@@ -30,6 +31,8 @@ from binance_stream.trade import MalformedTradeError, Trade, from_frame
 
 _WATCH_SECONDS = 1.0
 _SILENT_SECONDS = 3.0
+# A silent symbol is asked about every 3 to 4 s; one answer may be late.
+_REST_SECONDS = 8.0
 # Younger trades may still be on their way through the live stream.
 _LATE_MS = 1_000
 # A history that is behind the stream is not asked again with every trade that it lacks.
@@ -56,6 +59,7 @@ class Relay:
         self._backfill = Backfill(history, sequence, self._outlet, health, bugs)
         self._locks = {symbol: asyncio.Lock() for symbol in sequence.symbols}
         self._heard: dict[str, float] = {}
+        self._quiet_at: dict[str, float] = {}
         self._ask_at: dict[str, float] = {}
         self._seldom = Seldom(logging.getLogger(__name__))
 
@@ -79,6 +83,7 @@ class Relay:
             self._warn("unknown", f"nobody asked for {trade.symbol!r:.40}")
             return
         self._heard[trade.symbol] = time.monotonic()
+        self._quiet_at.pop(trade.symbol, None)
         async with lock:
             await self._take_trade(trade)
 
@@ -123,22 +128,31 @@ class Relay:
             if oldest_ms is not None and time.time() * 1000 - oldest_ms > _LATE_MS:
                 message = f"the stream is silent on {', '.join(silent)}, the history is not"
                 raise FeedError(message)
-            if oldest_ms is None and self._is_everything(silent, asked_at):
+            if self._is_at_rest(asked_at, time.monotonic()):
                 self._health.note_rest()
 
-    def _is_everything(self, silent: Collection[str], symbols: Collection[str]) -> bool:
-        """Whether all that can be asked about was: a symbol never seen has no id to ask from."""
-        known = {symbol for symbol in symbols if self._sequence.last(symbol) is not None}
-        return bool(known) and known <= set(silent)
+    def _is_at_rest(self, symbols: Iterable[str], now: float) -> bool:
+        """Whether the history has just said of every symbol that there is nothing newer.
+
+        A symbol never seen has no id to ask from; a topic that knows none proves nothing.
+        """
+        known = [symbol for symbol in symbols if self._sequence.last(symbol) is not None]
+        return bool(known) and all(
+            now - self._quiet_at.get(symbol, -math.inf) <= _REST_SECONDS for symbol in known
+        )
 
     async def _catch_up_one(self, symbol: str) -> list[int]:
         try:
             async with self._locks[symbol]:
-                return await self._backfill.fill(symbol, None)
+                found = await self._backfill.fill(symbol, None)
         except SymbolRefusedError as error:
+            self._quiet_at.pop(symbol, None)
             self._health.counts.unknown_symbols += 1
             self._warn(f"refused {symbol}", f"refused: {error}")
             return []
+        if not found:
+            self._quiet_at[symbol] = time.monotonic()
+        return found
 
     async def _take_trade(self, trade: Trade) -> None:
         symbol, trade_id = trade.symbol, trade.trade_id
