@@ -3,7 +3,7 @@ The lab against the loss, the hanging and the slowness of everything it leans on
 
 ``python benchmarks/failing_well.py`` on a running lab: each dependency is killed, frozen and
 squeezed for 5, 30 and 90 s, one experiment of k2chaos a cell, judged record by record. About
-70 minutes for all; cells that the results file has are not run again, so it can be interrupted.
+90 minutes for all; cells that the results file has are not run again, so it can be interrupted.
 ``--write PAGE`` puts the table of all results into a page, between its two marks.
 """
 
@@ -26,7 +26,7 @@ import httpx
 from k2chaos.clock import SystemClock
 from k2chaos.pipeline_file import load_pipeline
 from k2chaos.system.engine import connect
-from k2chaos.system.runtime import Container
+from k2chaos.system.runtime import Container, ContainerState
 
 PIPELINE = Path("pipelines/lab.yaml")
 TEMPLATE = Path("experiments/sink-kill.json")
@@ -60,6 +60,8 @@ class Watch:
     key: str
     answers: list[tuple[float, int, bool]] = field(default_factory=list)
     healthy_since: dict[str, float] = field(default_factory=dict)
+    restarts: dict[str, int] = field(default_factory=dict)
+    died: dict[str, int] = field(default_factory=dict)
     over: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> None:
@@ -67,14 +69,20 @@ class Watch:
         clock, runtime = SystemClock(), connect()
         with httpx.Client(timeout=5.0, headers={"X-API-Key": self.key}) as client:
             while not clock.wait(LOOK_SECONDS, self.over):
-                now = clock.now().timestamp()
-                self.answers.append((now, *_ask(client, self.url)))
-                for name in self.broken:
-                    state = runtime.state(self.services[name])
-                    if state.is_running and state.health == "healthy":
-                        self.healthy_since.setdefault(name, now)
-                    else:
-                        self.healthy_since.pop(name, None)
+                for name, one in self.services.items():
+                    self._note(name, runtime.state(one), clock.now().timestamp())
+                self.answers.append((clock.now().timestamp(), *_ask(client, self.url)))
+
+    def _note(self, name: str, state: ContainerState, now: float) -> None:
+        if state.is_running and state.health == "healthy":
+            self.healthy_since.setdefault(name, now)
+        else:
+            self.healthy_since.pop(name, None)
+        # Only upwards: a start by the operator sets the engine's count back to nothing.
+        before = self.restarts.get(name, state.restart_count)
+        if state.restart_count > before:
+            self.died[name] = self.died.get(name, 0) + state.restart_count - before
+        self.restarts[name] = state.restart_count
 
 
 def _ask(client: httpx.Client, url: str) -> tuple[int, bool]:
@@ -115,8 +123,7 @@ def run_cell(dependency: str, kind: str, seconds: int) -> dict[str, Any]:
     broken = (service,) if service else pipeline.services[role]
     assert pipeline.api is not None
     watch = Watch(services, broken, pipeline.api.url, pipeline.api.key)
-    restarts = {name: runtime.state(one).restart_count for name, one in services.items()}
-    watcher = threading.Thread(target=watch.run)
+    watcher = threading.Thread(target=watch.run, daemon=True)
     watcher.start()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / f"{kind}-{dependency.replace(' ', '-')}-{seconds}.json"
@@ -130,12 +137,7 @@ def run_cell(dependency: str, kind: str, seconds: int) -> dict[str, Any]:
         if not verdicts:
             raise SystemExit(said.stdout + said.stderr)
         verdict = json.loads(verdicts[0].read_text(encoding="utf-8"))
-    died = {
-        name: more
-        for name, one in services.items()
-        if (more := runtime.state(one).restart_count - restarts[name])
-    }
-    return _row(dependency, kind, seconds, verdict, watch) | {"died": died}
+    return _row(dependency, kind, seconds, verdict, watch) | {"died": watch.died}
 
 
 def _row(
@@ -153,19 +155,20 @@ def _row(
     }
     if not faults or not faults[0]["recovery"]:
         return row
-    injected, healed = (
+    moments = [
         datetime.fromisoformat(one[name]).timestamp()
-        for name, one in (("injected_at", faults[0]), ("healed_at", faults[-1]))
-    )
-    back = max((watch.healthy_since.get(name, healed) for name in watch.broken), default=healed)
-    # A frozen or squeezed service is back with the heal; a killed one when it has started.
-    ready = max(0.0, back - healed) if kind == "loss" else 0.0
+        for one in faults
+        for name in ("injected_at", "healed_at")
+    ]
+    injected, healed = min(moments), max(moments)
+    seen = [watch.healthy_since.get(name) for name in watch.broken]
+    back = None if None in seen else max(one for one in seen if one is not None)
     during = [one for one in watch.answers if injected <= one[0] <= healed]
-    caught_up = faults[-1]["recovery"]["from_heal"]["caught_up_seconds"]
+    last = max(faults, key=lambda one: str(one["healed_at"]))
     row |= {
-        "ready": round(ready, 1),
-        "caught_up": caught_up,
-        "recovery": None if caught_up is None else round(max(0.0, caught_up - ready), 1),
+        # Of a killed service; a frozen or squeezed one is back with the heal.
+        "ready": None if back is None or kind != "loss" else round(max(0.0, back - healed), 1),
+        "caught_up": last["recovery"]["from_heal"]["caught_up_seconds"],
         "reads": len(during),
         "reads_answered": sum(status == 200 for _, status, _ in during),  # noqa: PLR2004
         "reads_degraded": sum(degraded for *_, degraded in during),
@@ -186,7 +189,7 @@ def results(path: Path) -> dict[tuple[str, str, int], dict[str, Any]]:
 
 
 HEAD = (
-    "| of | what | s | expected | lost | doubled | stalest s | ready s | recovery s "
+    "| of | what | s | expected | lost | doubled | stalest s | started s | caught up s "
     "| reads answered | services that ended themselves | verdict |\n"
     "|---|---|--:|--:|--:|--:|--:|--:|--:|---|---|---|"
 )
@@ -198,11 +201,15 @@ def line(row: dict[str, Any]) -> str:
     share = f"{100 * row['reads_answered'] / reads:.0f} %" if reads else "-"
     if row.get("reads_degraded"):
         share += f" ({100 * row['reads_degraded'] / reads:.0f} % degraded)"
-    died = ", ".join(f"{name} x{times}" for name, times in row.get("died", {}).items())
-    recovery = "never" if row.get("recovery") is None else f"{row['recovery']:.1f}"
+    died = ", ".join(f"{name} x{n}" for name, n in row.get("died", {}).items() if n > 0)
+    ready = row.get("ready")
+    caught_up = "never" if row.get("caught_up") is None else f"{row['caught_up']:.1f}"
+    if "caught_up" not in row:
+        caught_up = "not tried"
     parts = (
         row["dependency"], row["kind"], row["seconds"], records["expected"], records["lost"],
-        records["duplicated"], f"{row['stalest'] or 0:.1f}", f"{row.get('ready', 0):.1f}", recovery,
+        records["duplicated"], f"{row['stalest'] or 0:.1f}",
+        f"{ready:.1f}" if ready is not None and row["kind"] == "loss" else "-", caught_up,
         share, died or "-", row["verdict"],
     )  # fmt: skip
     return "| " + " | ".join(map(str, parts)) + " |"
@@ -216,7 +223,10 @@ def table(rows: dict[tuple[str, str, int], dict[str, Any]]) -> str:
 
 def write(page: Path, text: str) -> None:
     before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
+    _, found, after = rest.partition(END)
+    if not found:
+        message = f"{page} has no {BEGIN} ... {END} to put the table between"
+        raise SystemExit(message)
     page.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
 
 
@@ -240,6 +250,9 @@ def main() -> None:
         if cell in known or not is_wanted:
             continue
         row = run_cell(*cell)
+        if "caught_up" not in row:
+            print(line(row), *row["reasons"], "(will be tried again)", flush=True)
+            continue
         with options.results.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
         print(line(row), *row["reasons"], flush=True)

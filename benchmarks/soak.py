@@ -1,16 +1,17 @@
 """
 The lab over hours: does anything grow, slow down, or get lost?
 
-``python benchmarks/soak.py run [hours]`` on a running lab appends a sample every ten seconds to
-``journals/soak.jsonl`` and at the end counts every row of the table;
+``python benchmarks/soak.py run [hours]`` on a running lab writes a sample every ten seconds to
+``journals/soak.jsonl`` (anew each time) and at the end counts every row of the table;
 ``python benchmarks/soak.py report`` prints what came of it, ``... draw FILE`` draws it.
 """
 
 import argparse
+import itertools
 import json
 import statistics
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,6 @@ from pyiceberg.expressions import GreaterThanOrEqual
 from pyiceberg.table import Table
 
 from k2chaos.clock import SystemClock
-from k2chaos.errors import StageUnavailable
 from k2chaos.pipeline import Pipeline
 from k2chaos.pipeline_file import load_pipeline
 from k2chaos.system.stages import open_stages
@@ -50,36 +50,39 @@ def run(hours: float, samples: Path) -> None:
     began = clock.monotonic()
     samples.parent.mkdir(parents=True, exist_ok=True)
     _plan(pipeline)  # the first one pays for imports
-    with samples.open("a", encoding="utf-8") as file:
+    with samples.open("w", encoding="utf-8") as file:
         for number in range(round(hours * 3600 / TICK_SECONDS)):
             clock.wait(max(0.0, began + number * TICK_SECONDS - clock.monotonic()))
-            sample = {"at": time.time()} | _services(engine, pipeline) | _api(pipeline)
-            sample["freshness_seconds"] = _or_none(lambda: stages.freshness_seconds("api"))
+            sample: dict[str, Any] = {"at": time.time()}
+            looks: list[Callable[[], dict[str, Any]]] = [
+                lambda: _services(engine, pipeline),
+                lambda: _api(pipeline),
+                lambda: {"freshness_seconds": stages.freshness_seconds("api")},
+            ]
             if number % PLAN_EVERY == 0:
-                sample |= _plan(pipeline)
+                looks.append(lambda: _plan(pipeline))
+            for look in looks:
+                try:
+                    sample |= look()
+                except Exception as error:  # noqa: BLE001 - two hours are not given up for one look
+                    sample.setdefault("failed", []).append(f"{type(error).__name__}: {error}")
             file.write(json.dumps(sample) + "\n")
             file.flush()
         file.write(json.dumps({"at": time.time(), "rows": _rows(pipeline)}) + "\n")
 
 
-def _or_none(measure: Callable[[], float]) -> float | None:
-    try:
-        return measure()
-    except StageUnavailable:
-        return None
-
-
 def _services(engine: docker.DockerClient, pipeline: Pipeline) -> dict[str, Any]:
     label = f"com.docker.compose.project={pipeline.compose.project}"
-    memory, cpu, restarts = {}, {}, 0
+    memory, cpu, restarts = {}, {}, {}
     for one in engine.containers.list(filters={"label": label}):
         stats = engine.api.stats(one.id, stream=False, one_shot=True)
         name = one.labels["com.docker.compose.service"]
         # What the kernel could drop at once is no use of memory.
-        cache = stats["memory_stats"]["stats"].get("total_inactive_file", 0)
-        memory[name] = stats["memory_stats"]["usage"] - cache
+        detail = stats["memory_stats"].get("stats", {})
+        cache = detail.get("total_inactive_file", detail.get("inactive_file", 0))
+        memory[name] = stats["memory_stats"].get("usage", 0) - cache
         cpu[name] = stats["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9
-        restarts += one.attrs["RestartCount"]
+        restarts[name] = one.attrs["RestartCount"]
     return {"memory": memory, "cpu_seconds": cpu, "restarts": restarts}
 
 
@@ -154,6 +157,15 @@ def _median(samples: Iterable[dict[str, Any]], name: str) -> float:
     return statistics.median(values) if values else float("nan")
 
 
+def _restarts(found: Sequence[dict[str, Any]]) -> int:
+    """How often a restart policy acted; a start by hand sets the engine's count back."""
+    counts = [sample["restarts"] for sample in found]
+    steps = itertools.pairwise(counts)
+    return sum(
+        max(0, after[name] - before.get(name, 0)) for before, after in steps for name in after
+    )
+
+
 def report(samples: Path) -> None:
     """Print a row per twelfth of the time, and the last five minutes beside the first."""
     found, rows = read(samples)
@@ -177,12 +189,11 @@ def report(samples: Path) -> None:
     for first, last in [*spans, *edges]:
         part = [sample for sample in found if first <= sample["at"] <= last]
         values = [f"{_median(part, name):.1f}" for name in names]
-        memory = [
-            f"{statistics.median(s['memory'][one] for s in part) / MEBI:.0f}" for one in services
-        ]
+        memory = [f"{_median((s['memory'] for s in part), one) / MEBI:.0f}" for one in services]
         span = f"{(first - begin) / 60:.0f} to {(last - begin) / 60:.0f}"
         print(f"| {span} | " + " | ".join([*values, *memory]) + " |")
-    print(f"\nrestarts: {found[-1]['restarts']}; rows of the table: {rows}")
+    failed = sum(len(sample.get("failed", ())) for sample in found)
+    print(f"\nrestarts: {_restarts(found)}; looks that failed: {failed}; rows of the table: {rows}")
 
 
 def draw(samples: Path, picture: Path) -> None:

@@ -314,3 +314,12 @@ async def test_a_topic_that_knows_no_symbol_yet_proves_no_rest(
     await asyncio.wait({watching}, timeout=0.2)
     assert (bench.health.trouble() or "").startswith("starting")
     watching.cancel()
+
+
+async def test_a_gap_that_the_history_no_longer_covers_is_never_asked_for_backwards() -> None:
+    bench = Bench(last={"AAAUSDT": 10, "BBBUSDT": 10}, newest=5_000, oldest=700)
+    await bench.relay.take(frame(500))
+    passed_on = bench.topic.ids["AAAUSDT"]
+    assert all(limit > 0 for _, _, limit in bench.exchange.asked)
+    assert passed_on == list(range(700, passed_on[-1] + 1))
+    assert bench.health.counts.gap_lost == 700 - 11
