@@ -2,11 +2,8 @@
 
 import io
 import json
-import threading
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import fastavro
@@ -15,13 +12,7 @@ import pytest
 
 from consumer_crypto import trade
 from consumer_crypto.batch import Record
-from consumer_crypto.codec import (
-    Decoder,
-    Reason,
-    Registries,
-    RegistryUnavailableError,
-    UndecodableError,
-)
+from consumer_crypto.codec import Decoder, Reason, UndecodableError
 from consumer_crypto.dlq import Letter
 
 DECIMAL = {"type": "bytes", "logicalType": "decimal", "precision": 18, "scale": 8}
@@ -169,140 +160,6 @@ def test_a_letter_says_where_its_record_was() -> None:
         "reason": b"bad-magic", "detail": b"starts with '01'",
         "topic": b"topic", "partition": b"5", "offset": b"42",
     }  # fmt: skip
-
-
-class Registry:
-    """A registry on a port of its own, that answers what it is told to."""
-
-    def __init__(self) -> None:
-        self.status = 200
-        self.body: dict[str, Any] = {"schema": json.dumps(schema())}
-        self.asked = 0
-        outer = self
-
-        class Door(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                outer.asked += 1
-                self.send_response(outer.status)
-                self.end_headers()
-                self.wfile.write(json.dumps(outer.body).encode())
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Door)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-
-
-@pytest.fixture
-def registry() -> Iterator[Callable[[], Registry]]:
-    started: list[Registry] = []
-
-    def start() -> Registry:
-        started.append(Registry())
-        return started[-1]
-
-    yield start
-    for one in started:
-        one.close()
-
-
-AWAY = "http://127.0.0.1:1"
-
-
-def test_a_schema_is_asked_for_once(registry: Callable[[], Registry]) -> None:
-    one = registry()
-    with Registries([one.url]) as registries:
-        assert registries.schema(3) == registries.schema(3)
-    assert one.asked == 1
-
-
-def test_the_second_registry_answers_when_the_first_is_away(
-    registry: Callable[[], Registry],
-) -> None:
-    with Registries([AWAY, registry().url]) as registries:
-        assert registries.schema(3)["name"] == trade.RECORD_NAME
-
-
-def test_no_registry_answering_is_nobodys_poison(registry: Callable[[], Registry]) -> None:
-    broken = registry()
-    broken.status = 500
-    with (
-        Registries([AWAY, broken.url]) as registries,
-        pytest.raises(RegistryUnavailableError, match="HTTP 500"),
-    ):
-        registries.schema(3)
-
-
-def test_a_schema_that_all_registries_deny_is_unknown(registry: Callable[[], Registry]) -> None:
-    one, two = registry(), registry()
-    one.status = two.status = 404
-    with Registries([one.url, two.url]) as registries:
-        for _ in range(2):
-            with pytest.raises(UndecodableError, match="no registry knows schema id 9"):
-                registries.schema(9)
-    assert (one.asked, two.asked) == (1, 1)
-
-
-def test_a_denial_waits_for_the_silent_registry_but_not_for_ever(
-    registry: Callable[[], Registry],
-) -> None:
-    one, now = registry(), [0.0]
-    one.status = 404
-    with Registries([one.url, AWAY], clock=lambda: now[0]) as registries:
-        with pytest.raises(RegistryUnavailableError):
-            registries.schema(9)
-        now[0] = 11.0
-        with pytest.raises(UndecodableError):
-            registries.schema(9)
-
-
-def test_an_unknown_schema_is_asked_for_again_after_a_while(
-    registry: Callable[[], Registry],
-) -> None:
-    one, now = registry(), [0.0]
-    one.status = 404
-    with Registries([one.url], clock=lambda: now[0]) as registries:
-        with pytest.raises(UndecodableError):
-            registries.schema(9)
-        one.status, now[0] = 200, 61.0
-        assert registries.schema(9)["name"] == trade.RECORD_NAME
-
-
-@pytest.mark.parametrize(
-    "text", ['"string"', '{"type": "record", "name": "other.Thing", "fields": []}', "{", "[]"]
-)
-def test_a_schema_that_is_no_trade_is_another(registry: Callable[[], Registry], text: str) -> None:
-    one = registry()
-    one.body = {"schema": text}
-    with Registries([one.url]) as registries, pytest.raises(UndecodableError) as caught:
-        registries.schema(3)
-    assert caught.value.reason == Reason.OTHER_SCHEMA
-
-
-def test_garbage_that_names_ever_new_schemas_is_not_remembered_for_ever(
-    registry: Callable[[], Registry],
-) -> None:
-    one = registry()
-    with Registries([one.url]) as registries:
-        registries.schema(3)
-        one.status = 404
-        for number in range(100, 1200):
-            with pytest.raises(UndecodableError):
-                registries.schema(number)
-        asked = one.asked
-        registries.schema(3)
-        with pytest.raises(UndecodableError):
-            registries.schema(1199)
-        assert one.asked == asked
-        with pytest.raises(UndecodableError):
-            registries.schema(100)
-        assert one.asked == asked + 1
 
 
 def test_a_letter_too_large_for_any_topic_is_cut_and_says_so() -> None:

@@ -6,7 +6,7 @@ a registry and is kept for good: an id never changes its meaning.
 
 A registry that does not answer is never a record's fault. A record is condemned for an unknown
 schema only when a registry says so and no other registry contradicts; one that is silent is
-given some time to do that.
+given some time to do that, once for all that is denied while its silence lasts.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from __future__ import annotations
 import io
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Any, Final, Self
@@ -26,6 +27,10 @@ from consumer_crypto import trade
 
 _HEADER_BYTES: Final = 5
 _SECONDS_FOR_SILENT_REGISTRIES: Final = 10.0
+# One that is given up costs no more than its 3 s in each 10 s.
+_SECONDS_TO_ASK_AGAIN: Final = 10.0
+# Not asked for longer, a registry may have been back in between: its next silence is another.
+_SECONDS_OF_ONE_SILENCE: Final = 60.0
 _SECONDS_TO_REMEMBER_UNKNOWN: Final = 60.0
 # Garbage can name four billion schemas.
 _MOST_REMEMBERED: Final = 1_000
@@ -60,6 +65,20 @@ class RegistryUnavailableError(Exception):
     """No registry could tell; worth asking again."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Silence:
+    """Since when a registry does not answer while another denies; when it was last asked."""
+
+    since: float
+    asked_at: float
+
+    def is_patience_over(self, now: float) -> bool:
+        return now - self.since >= _SECONDS_FOR_SILENT_REGISTRIES
+
+    def is_fresh(self, now: float) -> bool:
+        return now - self.asked_at < _SECONDS_TO_ASK_AGAIN
+
+
 class Registries:
     """The registries, asked in turn, one that answers is enough."""
 
@@ -69,7 +88,7 @@ class Registries:
         self._clock = clock
         self._http = httpx.Client(timeout=_TIMEOUT)
         self._known: dict[int, Schema | UndecodableError] = {}
-        self._denied_first: dict[int, float] = {}
+        self._silences: dict[str, _Silence] = {}
         self._forget_at: dict[int, float] = {}
 
     def __enter__(self) -> Self:
@@ -103,31 +122,48 @@ class Registries:
             self._forget_at.pop(oldest, None)
 
     def _ask(self, schema_id: int) -> Schema | UndecodableError:
-        troubles = []
-        denials = 0
-        for url in self._urls:
-            try:
-                response = self._http.get(f"{url}/schemas/ids/{schema_id}")
-            except httpx.HTTPError as error:
-                troubles.append(f"{url}: {type(error).__name__} {error}")
+        troubles: dict[str, str] = {}
+        asked_at = self._clock()
+        is_denied = False
+        for url in sorted(self._urls, key=self._silences.__contains__):
+            if is_denied and self._is_given_up(url):
                 continue
-            if response.status_code == HTTPStatus.OK:
-                return _parsed(schema_id, response)
-            if response.status_code == HTTPStatus.NOT_FOUND:
-                denials += 1
-            else:
-                troubles.append(f"{url}: HTTP {response.status_code}")
-        return self._denied(schema_id, denials, troubles)
-
-    def _denied(self, schema_id: int, denials: int, troubles: list[str]) -> UndecodableError:
-        now = self._clock()
-        first = self._denied_first.setdefault(schema_id, now) if denials else now
-        waited = now - first
-        if not denials or (troubles and waited < _SECONDS_FOR_SILENT_REGISTRIES):
-            raise RegistryUnavailableError("; ".join(troubles))
-        del self._denied_first[schema_id]
-        self._forget_at[schema_id] = now + _SECONDS_TO_REMEMBER_UNKNOWN
+            answer = self._answer(url, schema_id)
+            if isinstance(answer, str):
+                troubles[url] = f"{url}: {answer}"
+                continue
+            self._silences.pop(url, None)
+            if answer.status_code == HTTPStatus.OK:
+                return _parsed(schema_id, answer)
+            is_denied = True
+        if not is_denied or self._must_wait(troubles, asked_at):
+            raise RegistryUnavailableError("; ".join(troubles.values()))
+        self._forget_at[schema_id] = self._clock() + _SECONDS_TO_REMEMBER_UNKNOWN
         return UndecodableError(Reason.UNKNOWN_SCHEMA, f"no registry knows schema id {schema_id}")
+
+    def _answer(self, url: str, schema_id: int) -> httpx.Response | str:
+        """Return what the registry says, yes or no, or why it says neither."""
+        try:
+            response = self._http.get(f"{url}/schemas/ids/{schema_id}")
+        except httpx.HTTPError as error:
+            return f"{type(error).__name__} {error}"
+        if response.status_code in (HTTPStatus.OK, HTTPStatus.NOT_FOUND):
+            return response
+        return f"HTTP {response.status_code}"
+
+    def _is_given_up(self, url: str) -> bool:
+        silence, now = self._silences.get(url), self._clock()
+        return silence is not None and silence.is_patience_over(now) and silence.is_fresh(now)
+
+    def _must_wait(self, silent: Iterable[str], asked_at: float) -> bool:
+        """Note who kept silent on a denial; tell whether one of them may still contradict."""
+        for url in silent:
+            before = self._silences.get(url)
+            is_same = before and asked_at - before.asked_at <= _SECONDS_OF_ONE_SILENCE
+            since = before.since if before and is_same else asked_at
+            self._silences[url] = _Silence(since, asked_at)
+        now = self._clock()
+        return not all(self._silences[url].is_patience_over(now) for url in silent)
 
 
 def _parsed(schema_id: int, response: httpx.Response) -> Schema | UndecodableError:

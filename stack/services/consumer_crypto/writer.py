@@ -13,13 +13,14 @@ import logging
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar
 
 from consumer_crypto import metrics, trade
-from consumer_crypto.batch import Batch
+from consumer_crypto.batch import Batch, Record
 from consumer_crypto.codec import Decoder, UndecodableError
 from consumer_crypto.dlq import DeadLetters, Letter
 from consumer_crypto.errors import AbandonedError, FatalError, FencedError
@@ -132,7 +133,8 @@ class Writer:
     def _write(self, batch: Batch) -> None:
         batch.check_follows(self._positions)
         started = time.monotonic()
-        decoded = self._patiently("decode", lambda: self._decode(batch))
+        decoded, rest = Decoded([], []), deque(batch.records)
+        self._patiently("decode", lambda: self._decode(rest, decoded))
         self._patiently("dead-letters", lambda: self._dead_letters.send(decoded.letters))
         ends = batch.next_offsets()
         step = Step(batch.id, trade.as_rows(decoded.trades), ends)
@@ -146,14 +148,15 @@ class Writer:
         with self._counting_conflicts():
             self._upkeep.step()
 
-    def _decode(self, batch: Batch) -> Decoded:
-        trades, letters = [], []
-        for record in batch.records:
+    def _decode(self, rest: deque[Record], decoded: Decoded) -> None:
+        # What was told of a record stands: the next try goes on where this one failed.
+        while rest:
+            record = rest[0]
             try:
-                trades.append(self._decoder.decode(record.value))
+                decoded.trades.append(self._decoder.decode(record.value))
             except UndecodableError as error:
-                letters.append(Letter(record, error.reason, str(error)))
-        return Decoded(trades, letters)
+                decoded.letters.append(Letter(record, error.reason, str(error)))
+            rest.popleft()
 
     def _append(self, step: Step) -> None:
         try:
