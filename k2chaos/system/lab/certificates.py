@@ -8,7 +8,10 @@ signs one certificate and is forgotten, so nobody can make another that the lab 
 import base64
 import datetime as dt
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
 
 CA: Final = "LAB_CA_CERT"
 CERTIFICATE: Final = "EXCHANGE_TLS_CERT"
@@ -44,13 +47,18 @@ def make_certificates(now: dt.datetime) -> dict[str, str]:
 
 def fault_of_certificates(values: Mapping[str, str], now: dt.datetime) -> str | None:
     """Return why *values* had better be made anew, ``None`` if they are good for a month more."""
+    from cryptography import x509
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
+    unreadable = (
+        *(ValueError, TypeError, UnsupportedAlgorithm),
+        *(x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType),
+    )
     if missing := [name for name in CERTIFICATE_KEYS if not values.get(name)]:
         return f"no {', '.join(missing)}"
     try:
         return _fault({name: pem_of(values[name]) for name in CERTIFICATE_KEYS}, now)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except unreadable as error:
         return f"they cannot be read: {error}"
     except InvalidSignature:
         return f"{CERTIFICATE} was not signed by {CA}"
@@ -68,7 +76,7 @@ def pem_of(line: str) -> bytes:
 
 def _fault(pems: Mapping[str, bytes], now: dt.datetime) -> str | None:
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
-    from cryptography.x509 import SubjectAlternativeName, load_pem_x509_certificate
+    from cryptography.x509 import load_pem_x509_certificate
 
     certificate = load_pem_x509_certificate(pems[CERTIFICATE])
     certificate.verify_directly_issued_by(load_pem_x509_certificate(pems[CA]))
@@ -76,11 +84,20 @@ def _fault(pems: Mapping[str, bytes], now: dt.datetime) -> str | None:
         return f"{KEY} is not the key of {CERTIFICATE}"
     if certificate.not_valid_after_utc - now < _SPARE:
         return f"{CERTIFICATE} ends at {certificate.not_valid_after_utc:%Y-%m-%d}"
-    extensions = certificate.extensions
-    named = {
-        str(one.value) for one in extensions.get_extension_for_class(SubjectAlternativeName).value
-    }
-    return None if set(NAMES) <= named else f"{CERTIFICATE} is not for {', '.join(NAMES)}"
+    if not set(NAMES) <= _names_of(certificate):
+        return f"{CERTIFICATE} is not for {', '.join(NAMES)}"
+    return None
+
+
+def _names_of(certificate: "Certificate") -> set[str]:
+    """Return whom *certificate* is for; nobody, if it is one made by hand that does not say."""
+    from cryptography.x509 import ExtensionNotFound, SubjectAlternativeName
+
+    try:
+        found = certificate.extensions.get_extension_for_class(SubjectAlternativeName)
+    except ExtensionNotFound:
+        return set()
+    return {str(one.value) for one in found.value}
 
 
 def _naive(moment: dt.datetime) -> dt.datetime:

@@ -1,12 +1,21 @@
 """The exchange's certificate: made with its authority, kept while it is good."""
 
+import base64
 import datetime as dt
 import ssl
 from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from cryptography.x509.oid import ExtensionOID
 from rich.console import Console
 
 from k2chaos.errors import LabError
@@ -89,6 +98,46 @@ def test_what_does_not_belong_together_is_named(change: dict[str, str], reason: 
     fault = fault_of_certificates(ONE | change, NOW)
 
     assert any(one in str(fault) for one in reason.split("|"))
+
+
+def made_by_hand(*names: x509.ExtensionType) -> dict[str, str]:
+    """Make a certificate that is its own authority, valid but for whom *names* says it is for."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    own = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "exchange")])
+    builder = x509.CertificateBuilder(own, own, key.public_key(), 7, NOW - DAY, NOW + 365 * DAY)
+    for one in names:
+        builder = builder.add_extension(one, critical=False)
+    pem = builder.sign(key, SHA256()).public_bytes(Encoding.PEM)
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    pems = {CA: pem, CERTIFICATE: pem, KEY: secret}
+    return {name: base64.b64encode(one).decode() for name, one in pems.items()}
+
+
+# Someone's address in X.400, which nobody reads any more.
+X400 = x509.UnrecognizedExtension(ExtensionOID.SUBJECT_ALTERNATIVE_NAME, b"\x30\x02\xa3\x00")
+
+
+@pytest.mark.parametrize(
+    "names, reason",
+    [
+        ((), "is not for exchange, localhost, 127.0.0.1"),
+        ((x509.SubjectAlternativeName([x509.DNSName("exchange")]),), "is not for exchange, loc"),
+        ((X400,), "cannot be read"),
+    ],
+)
+def test_one_made_by_hand_that_is_not_for_the_exchange_is_replaced(
+    names: tuple[x509.ExtensionType, ...], reason: str, tmp_path: Path
+) -> None:
+    by_hand, path = made_by_hand(*names), tmp_path / ".env"
+    ensure_env(path, NOW)
+    text = path.read_text(encoding="utf-8")
+    for name, value in read_env(path).items():
+        text = text.replace(value, by_hand.get(name, value))
+    path.write_text(text, encoding="utf-8")
+
+    assert reason in str(fault_of_certificates(read_env(path), NOW))
+    assert CERTIFICATE_KEYS == ensure_env(path, NOW)
+    assert fault_of_certificates(read_env(path), NOW) is None
 
 
 def test_the_key_of_the_authority_is_not_kept() -> None:
