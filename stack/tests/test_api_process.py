@@ -255,7 +255,7 @@ def test_a_bug_on_purpose_calls_an_old_snapshot_the_current_one(
 ) -> None:
     with over(store, tmp_path, LAB_BUGS="api-old-snapshot,source-no-gap-fill") as (rest, api):
         assert api.get("/health").json()["bugs"] == ["api-old-snapshot"]
-        assert "WARNING query_api bug on purpose: api-old-snapshot: answers from" in api.log()
+        assert "WARNING query_api bug on purpose, api-old-snapshot: answers from" in api.log()
         opened(store).append(step("b", 4), OWNED)
         asked, as_of = rest.asked, datetime.now(UTC).replace(tzinfo=None)
         api.until(lambda: rest.asked > asked + 3)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
+from test_exchange_process import free_port
 
 from binance_stream.app import http_application
 from binance_stream.health import Health
@@ -39,6 +40,30 @@ def test_a_bug_that_nobody_knows_ends_the_service_with_code_2(service: str, tmp_
     (line,) = ended.stderr.splitlines()
     assert "source-no-gap-fil;" in line
     assert "Traceback" not in ended.stderr
+
+
+def test_the_source_warns_of_its_bug_and_says_what_is_wrong() -> None:
+    away = {
+        "EXCHANGE_WS": "ws://127.0.0.1:1",
+        "EXCHANGE_REST": "http://127.0.0.1:1",
+        "SCHEMA_REGISTRY_URLS": "http://127.0.0.1:1",
+        "KAFKA_BOOTSTRAP": "127.0.0.1:1",
+        "PORT": str(free_port()),
+    }
+    with subprocess.Popen(
+        [sys.executable, "-m", "binance_stream"],
+        env={
+            **(os.environ | away),
+            "PYTHONPATH": str(SERVICES),
+            "LAB_BUGS": "source-no-gap-fill",
+        },
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as source:
+        assert source.stderr is not None
+        line = source.stderr.readline()
+        source.kill()
+    assert "WARNING binance_stream: bug on purpose, source-no-gap-fill: does not fetch" in line
 
 
 async def said_at_health(application: Any) -> object:

@@ -1,10 +1,11 @@
 """Bugs on purpose are named, known, and obeyed by the service they are for."""
 
 import importlib
+import logging
 
 import pytest
 
-from lab_bugs import UnknownBugError, catalogue, seeded
+from lab_bugs import UnknownBugError, catalogue, seeded, warn
 
 
 def test_nobody_has_a_bug_by_default() -> None:
@@ -29,3 +30,13 @@ def test_every_bug_belongs_to_a_service_and_says_what_goes_wrong() -> None:
     for name, bug in catalogue().items():
         assert {"service", "wrong"} == bug.keys(), name
         importlib.import_module(bug["service"])
+
+
+def test_each_bug_is_warned_of_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    warn(logging.getLogger("service"), {"source-no-gap-fill", "api-old-snapshot"})
+
+    wrong = {name: bug["wrong"] for name, bug in catalogue().items()}
+    assert [
+        ("service", logging.WARNING, f"bug on purpose, {name}: {wrong[name]}")
+        for name in ("api-old-snapshot", "source-no-gap-fill")
+    ] == caplog.record_tuples

@@ -29,8 +29,7 @@ def main() -> int:
     try:
         settings = Settings.from_environment()
         bugs = lab_bugs.seeded("binance_stream")
-        for name in sorted(bugs):
-            log.warning("a bug on purpose, %s: %s", name, lab_bugs.catalogue()[name]["wrong"])
+        lab_bugs.warn(log, bugs)
         asyncio.run(_serve_until_signalled(settings, bugs))
     except (BadSettingError, lab_bugs.UnknownBugError) as error:
         log.error("%s", error)

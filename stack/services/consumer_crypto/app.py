@@ -47,8 +47,7 @@ def run() -> int:
     except ValueError as error:
         sys.stderr.write(f"consumer-crypto: {error}\n")
         return 2
-    for name in sorted(settings.bugs):
-        _log.warning("bug on purpose, %s: %s", name, lab_bugs.catalogue()[name]["wrong"])
+    lab_bugs.warn(_log, settings.bugs)
     sink = _assemble(settings)
     _end_on_signals(sink)
     return _run(sink)

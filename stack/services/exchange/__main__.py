@@ -72,8 +72,7 @@ def main() -> int:
     try:
         settings = Settings.from_environment()
         bugs = lab_bugs.seeded("exchange")
-        for name in sorted(bugs):
-            log.warning("a bug on purpose, %s: %s", name, lab_bugs.catalogue()[name]["wrong"])
+        lab_bugs.warn(log, bugs)
         asyncio.run(serve(settings, bugs))
     except (BadSettingError, SeedChangedError, lab_bugs.UnknownBugError) as error:
         log.error("%s", error)

@@ -8,9 +8,10 @@ otherwise look like one that nothing can find.
 In a service, a bug is one line at the place it breaks: ``if "name" in bugs``.
 """
 
+import logging
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 VARIABLE = "LAB_BUGS"
@@ -39,3 +40,10 @@ def seeded(service: str, environment: Mapping[str, str] = os.environ) -> frozens
         message = f"{VARIABLE} names {', '.join(unknown)}; there are {', '.join(sorted(known))}"
         raise UnknownBugError(message)
     return frozenset(name for name in asked if known[name]["service"] == service)
+
+
+def warn(log: logging.Logger, bugs: Iterable[str]) -> None:
+    """Log a WARNING for each of *bugs*: its name, and what it does wrong."""
+    known = catalogue()
+    for name in sorted(bugs):
+        log.warning("bug on purpose, %s: %s", name, known[name]["wrong"])
