@@ -8,6 +8,7 @@ from test_sink_compaction import sizes
 from test_sink_retention import age, filled, snapshots
 from test_sink_table import OWNED, sequences, step
 
+from consumer_crypto.health import Vitals
 from consumer_crypto.settings import UpkeepSettings
 from consumer_crypto.upkeep import Upkeep
 
@@ -30,13 +31,13 @@ def lake(tmp_path: Path) -> Lake:
 def test_nothing_is_done_right_after_the_start(lake: Lake) -> None:
     table = filled(lake, 8)
     age(lake, 100)
-    Upkeep(table, SETTINGS, Clock()).step()
+    Upkeep(table, SETTINGS, Vitals(0.0), Clock()).step()
     assert snapshots(lake) == 8
 
 
 def test_one_step_does_one_thing(lake: Lake) -> None:
     table, clock = filled(lake, 8), Clock()
-    upkeep = Upkeep(table, SETTINGS, clock)
+    upkeep = Upkeep(table, SETTINGS, Vitals(0.0), clock)
     age(lake, 100)
     clock.now += 31
     upkeep.step()
@@ -48,7 +49,7 @@ def test_one_step_does_one_thing(lake: Lake) -> None:
 
 def test_a_step_that_fails_is_not_repeated_at_once_and_harms_no_batch(lake: Lake) -> None:
     table, clock = filled(lake, 8), Clock()
-    upkeep = Upkeep(table, SETTINGS, clock)
+    upkeep = Upkeep(table, SETTINGS, Vitals(0.0), clock)
     clock.now += 31
     lake.lose_request = True
     upkeep.step()

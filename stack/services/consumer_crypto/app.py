@@ -89,7 +89,7 @@ def _assemble(settings: Settings) -> Sink:
     table = TradesTable(lambda: connect(settings), settings.table, settings.topic, fresh_seconds)
     letters = DeadLetters(settings.kafka_bootstrap, settings.topic, settings.dlq_topic)
     decoder = Decoder(Registries(settings.registries).schema)
-    upkeep = Upkeep(table, settings.upkeep)
+    upkeep = Upkeep(table, settings.upkeep, vitals)
     sink = Sink(settings, table, Writer(decoder, letters, table, upkeep, vitals), vitals)
     _sweep(settings)
     serve(vitals, settings.port, settings.bugs)

@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final
@@ -45,6 +45,8 @@ class Vitals:
     buffered_since: float | None = None
     committed_at: float | None = None
     trouble: str = ""
+    # What was last wrong with each step of upkeep; such a sink writes on, and is healthy.
+    upkeep_troubles: Mapping[str, str] = field(default_factory=dict)
     doing: str = "starting"
     # The step under way and since when, for one that hangs has not failed yet.
     step: str = ""
@@ -57,7 +59,12 @@ class Vitals:
 
 
 def assess(vitals: Vitals, now: float) -> tuple[bool, str]:
-    """Judge *vitals* at *now*: healthy or not, and why."""
+    """Judge *vitals* at *now*: healthy or not, and why; what upkeep suffers from is only told."""
+    healthy, reason = _assess(vitals, now)
+    return healthy, "; ".join(filter(None, [reason, *vitals.upkeep_troubles.values()]))
+
+
+def _assess(vitals: Vitals, now: float) -> tuple[bool, str]:
     if vitals.polled_at is None:
         return False, _with_trouble(vitals, f"{vitals.doing}, Kafka was not polled yet")
     if (age := now - vitals.polled_at) > _POLL_LIMIT:

@@ -3,7 +3,8 @@ Upkeep of the table: what keeps it as quick after a day as in its first minutes.
 
 One step at a time, between two batches, in the writer's thread: so upkeep and batches never
 compete for the table. A step is bounded, so a batch waits no longer than for a slow commit. It is
-never urgent: whatever fails is logged, counted and tried again later, not sooner.
+never urgent: whatever fails is logged, counted, told in ``/health`` until the step succeeds, and
+tried again later, not sooner.
 """
 
 from __future__ import annotations
@@ -11,17 +12,25 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from pyiceberg.table import Table
 
 from consumer_crypto import metrics
 from consumer_crypto.compaction import Compacted, compact
+from consumer_crypto.health import Vitals
 from consumer_crypto.offsets import Carried
 from consumer_crypto.retention import expire
 from consumer_crypto.settings import UpkeepSettings
+from consumer_crypto.trouble import explain
 
 _log = logging.getLogger(__name__)
+
+# What `/health` calls a step under way: one that hangs has not failed yet, and cannot say why.
+_UNDER_WAY: Final = {
+    "compact": "upkeep (compact, which waits for the store or the catalog)",
+    "expire": "upkeep (expire, which waits for the catalog)",
+}
 
 T = TypeVar("T")
 
@@ -40,11 +49,13 @@ class Upkeep:
         self,
         table: Kept,
         settings: UpkeepSettings,
+        vitals: Vitals,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Look after *table*, at times told by *clock*."""
+        """Look after *table*, at times told by *clock*; report to *vitals*."""
         self._table = table
         self._settings = settings
+        self._vitals = vitals
         self._clock = clock
         self._expire_due = clock() + settings.seconds
         self._compact_due = self._expire_due
@@ -63,11 +74,17 @@ class Upkeep:
 
     def _try(self, step: str, action: Callable[[], None]) -> None:
         started = time.monotonic()
+        self._vitals.step, self._vitals.step_since = _UNDER_WAY[step], started
+        trouble = ""
         try:
             action()
         except Exception as error:  # noqa: BLE001 - the next append asks the table what happened
             metrics.UPKEEP_FAILURES.labels(step).inc()
-            _log.warning("upkeep, %s: %s: %s", step, type(error).__name__, error)
+            trouble = f"upkeep, {step}: {explain(error)}"
+            _log.warning("%s", trouble)
+        finally:
+            self._vitals.step_since = None
+        self._vitals.upkeep_troubles = {**self._vitals.upkeep_troubles, step: trouble}
         metrics.UPKEEP_SECONDS.labels(step).observe(time.monotonic() - started)
 
     def _compact(self) -> None:
