@@ -125,7 +125,7 @@ class Running:
         table = TradesTable(lambda: lake, chosen.table, chosen.topic)
         parsed: Any = fastavro.parse_schema(schema())
         letters = DeadLetters(chosen.kafka_bootstrap, chosen.topic, chosen.dlq_topic)
-        upkeep = Upkeep(table, chosen.upkeep)
+        upkeep = Upkeep(table, chosen.upkeep, self.vitals)
         self._writer = Writer(Decoder(lambda _: parsed), letters, table, upkeep, self.vitals)
         self._sink = Sink(chosen, table, self._writer, self.vitals)
         self._thread = threading.Thread(target=self._run, daemon=True)
