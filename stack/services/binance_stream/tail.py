@@ -64,6 +64,7 @@ class Tail:
         self._consumer = Consumer(
             {
                 "bootstrap.servers": bootstrap,
+                "metadata.recovery.strategy": "none",
                 "client.id": "binance-stream-tail",
                 # Required by the client; this consumer joins no group and commits nothing.
                 "group.id": "binance-stream-tail",

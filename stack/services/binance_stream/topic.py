@@ -5,6 +5,8 @@ Rules:
   would leave a hole in front of its successors, for which librdkafka's gapless guarantee
   explicitly does not answer. However long Kafka is away, the queue simply waits.
 - The queue is bounded: `room` waits while it is full, so the socket is not read meanwhile.
+- A producer that hears nothing for long while Kafka answers others is stranded and ends, too:
+  after a broker's restart librdkafka was seen to open no connection for ten minutes.
 - A delivery that fails all the same (refused record, lost authorisation, fenced producer) ends
   this writer for good: everything still queued is purged, and the caller begins anew by
   reading the topic's tail. With `enable.gapless.guarantee` librdkafka sends nothing after it.
@@ -17,6 +19,7 @@ from collections.abc import Callable
 from functools import partial
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka.admin import AdminClient
 
 from binance_stream.seldom import Seldom
 
@@ -28,6 +31,13 @@ _QUEUE = 2 * _FULL
 _POLL_SECONDS = 0.02
 _DESTROY_SECONDS = 1.0
 
+# Acknowledgements take milliseconds, on a starved broker seconds. What is stranded is helped by a
+# new producer only while Kafka answers: seen three times in a row, a few seconds apart.
+_PATIENCE_SECONDS = 15.0
+_ASKS_PER_PATIENCE = 5
+_ANSWERS = 3
+_ANSWER_SECONDS = 1.0
+
 Acknowledged = Callable[[str, int], None]
 
 
@@ -38,15 +48,33 @@ class DeliveryFailedError(Exception):
 class TopicWriter:
     """An ordered, bounded stream of records into one topic."""
 
-    def __init__(self, bootstrap: str, topic: str, acknowledged: Acknowledged) -> None:
-        """Write to *topic*; *acknowledged* hears (symbol, event time in ms) of each record."""
+    def __init__(
+        self,
+        bootstrap: str,
+        topic: str,
+        acknowledged: Acknowledged,
+        patience: float = _PATIENCE_SECONDS,
+        answers: Callable[[], bool] | None = None,
+    ) -> None:
+        """Write to *topic*; *acknowledged* hears (symbol, event time in ms) of each record.
+
+        After *patience* seconds without an acknowledgement Kafka is asked whether it *answers*.
+        """
         self._topic = topic
+        self._patience = patience
+        self._answers = answers or partial(_kafka_answers, bootstrap, topic)
+        self._progress_at = time.monotonic()
+        self._ask_at = 0.0
+        self._answered = 0
         self._acknowledged = acknowledged
         self._failure: str | None = None
         self._seldom = Seldom(log)
         self._producer = Producer(
             {
                 "bootstrap.servers": bootstrap,
+                # There is one broker, and it keeps its address: with none to be reached librdkafka
+                # forgets it otherwise, and was seen not to find it again.
+                "metadata.recovery.strategy": "none",
                 "client.id": "binance-stream",
                 "enable.idempotence": True,
                 "enable.gapless.guarantee": True,
@@ -117,7 +145,21 @@ class TopicWriter:
         while True:
             self._poll(0.0)
             self.check()
+            await self._check_stranded(time.monotonic())
             await asyncio.sleep(_POLL_SECONDS)
+
+    async def _check_stranded(self, now: float) -> None:
+        """End this writer if Kafka answers others, again and again, and never acknowledges."""
+        if not self.queued:
+            self._progress_at = now
+        age = now - self._progress_at
+        if age <= self._patience:
+            self._answered = 0
+        elif now >= self._ask_at:
+            self._ask_at = now + self._patience / _ASKS_PER_PATIENCE
+            self._answered = self._answered + 1 if await asyncio.to_thread(self._answers) else 0
+        if self._answered >= _ANSWERS:
+            self._failure = f"Kafka answers, but has acknowledged nothing for {age:.0f} s"
 
     def check(self) -> None:
         """Raise `DeliveryFailedError` if this writer has ended."""
@@ -157,6 +199,7 @@ class TopicWriter:
         self, symbol: str, event_ms: int, error: KafkaError | None, _: Message
     ) -> None:
         if error is None:
+            self._progress_at = time.monotonic()
             self._acknowledged(symbol, event_ms)
         elif self._failure is None:
             self._failure = f"{error.name()}: {error.str()}"
@@ -166,3 +209,13 @@ class TopicWriter:
         if error.fatal() or error.code() == KafkaError._FATAL:  # noqa: SLF001 - its public name
             self._failure = self._failure or f"{error.name()}: {error.str()}"
         self._seldom.say(logging.WARNING, error.name(), f"kafka: {error.name()} {error.str()}")
+
+
+def _kafka_answers(bootstrap: str, topic: str) -> bool:
+    """Ask Kafka something with a client of its own; takes a second at most."""
+    options = {"bootstrap.servers": bootstrap, "client.id": "binance-stream-asks"}
+    try:
+        AdminClient({**options, "log_level": 0}).list_topics(topic, timeout=_ANSWER_SECONDS)
+    except KafkaException:
+        return False
+    return True

@@ -134,6 +134,7 @@ class DeadLetters:
             self._made = Producer(
                 {
                     "bootstrap.servers": self._bootstrap,
+                    "metadata.recovery.strategy": "none",
                     "client.id": "consumer-crypto-dlq",
                     "acks": "all",
                     "enable.idempotence": True,

@@ -27,6 +27,7 @@ from confluent_kafka import (
     Message,
     TopicPartition,
 )
+from confluent_kafka.admin import AdminClient
 
 from consumer_crypto.batch import Record
 from consumer_crypto.errors import ExpelledError, TopicTruncatedError
@@ -81,6 +82,7 @@ class Source:
             revoked: Called when none are ours any longer.
         """
         self._topic = settings.topic
+        self._bootstrap = settings.kafka_bootstrap
         self._assigned = assigned
         self._revoked = revoked
         self._failure: Exception | None = None
@@ -110,6 +112,9 @@ class Source:
             "reconnect.backoff.ms": 100,
             "reconnect.backoff.max.ms": 1_000,
             "topic.metadata.refresh.interval.ms": 30_000,
+            # There is one broker, and it keeps its address: with none to be reached librdkafka
+            # forgets it otherwise, and was seen not to find it again.
+            "metadata.recovery.strategy": "none",
             # One fetch in ten a second instead of one per record: a fraction of the CPU.
             "fetch.min.bytes": 100_000,
             "fetch.wait.max.ms": 100,
@@ -191,9 +196,14 @@ class Source:
         return {one.partition: one.offset for one in answers if one.offset >= 0}
 
     def answers(self) -> bool:
-        """Ask Kafka something, to see whether it is there; takes a second at most."""
+        """Ask Kafka something, to see whether it is there; takes a second at most.
+
+        With a client of its own: after a broker's restart ours was seen to open no connection for
+        ten minutes, and would then have called Kafka silent.
+        """
+        options = {"bootstrap.servers": self._bootstrap, "client.id": "consumer-crypto-asks"}
         try:
-            self._consumer.list_topics(self._topic, timeout=1.0)
+            AdminClient({**options, "log_level": 0}).list_topics(self._topic, timeout=1.0)
         except KafkaException:
             return False
         return True

@@ -149,6 +149,7 @@ def kafka(bootstrap: str) -> Callable[[], None]:
     client = AdminClient(
         {
             "bootstrap.servers": bootstrap,
+            "metadata.recovery.strategy": "none",
             "client.id": "k2-query-api",
             "socket.timeout.ms": int(_ANSWER_SECONDS * 1000),
             "reconnect.backoff.max.ms": 1000,
