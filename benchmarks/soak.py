@@ -77,10 +77,9 @@ def _services(engine: docker.DockerClient, pipeline: Pipeline) -> dict[str, Any]
     for one in engine.containers.list(filters={"label": label}):
         stats = engine.api.stats(one.id, stream=False, one_shot=True)
         name = one.labels["com.docker.compose.service"]
-        # What the kernel could drop at once is no use of memory.
         detail = stats["memory_stats"].get("stats", {})
-        cache = detail.get("total_inactive_file", detail.get("inactive_file", 0))
-        memory[name] = stats["memory_stats"].get("usage", 0) - cache
+        # The processes' own, by its name in version 1 and 2 of cgroups; the rest is cache.
+        memory[name] = detail.get("total_rss", detail.get("anon", 0))
         cpu[name] = stats["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9
         restarts[name] = one.attrs["RestartCount"]
     return {"memory": memory, "cpu_seconds": cpu, "restarts": restarts}
