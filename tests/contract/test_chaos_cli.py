@@ -94,7 +94,7 @@ def nap(seconds: float) -> list[dict[str, Any]]:
     return [{"type": "action", "name": "nap", "provider": provider}]
 
 
-def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+def until(condition: Callable[[], bool], seconds: float = 90.0) -> None:
     """Wait for *condition*."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -288,7 +288,7 @@ def test_an_interrupt_ends_the_running_experiment_and_leaves_out_the_rest(
     until(lambda: desk.began("first"))
 
     process.send_signal(number)
-    output, errors = process.communicate(timeout=20)
+    output, errors = process.communicate(timeout=90)
 
     assert process.returncode == 3, errors
     journal = json.loads((desk.run_folder("first") / "journal.json").read_text())
@@ -313,7 +313,7 @@ def test_a_second_interrupt_says_that_healing_is_under_way(desk: Desk) -> None:
     process.send_signal(signal.SIGINT)
     time.sleep(0.7)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=90)
 
     assert process.returncode == 3
     assert "healing is under way" in errors
@@ -345,7 +345,7 @@ def test_a_run_whose_shell_ignores_interrupts_can_be_interrupted(desk: Desk) -> 
     until(lambda: desk.began("background"))
 
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=90)
 
     assert process.returncode == 3, errors
 
@@ -370,7 +370,7 @@ def test_a_child_born_with_interrupts_ignored_still_ends_with_its_parent(desk: D
     until(lambda: desk.began("ignorant"))
 
     os.close(writing)
-    child.wait(timeout=20)
+    child.wait(timeout=90)
 
     journal = json.loads((desk.run_folder("ignorant") / "journal.json").read_text())
     assert journal["status"] == "interrupted"

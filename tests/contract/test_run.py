@@ -143,7 +143,7 @@ class Desk:
     def status(self) -> str:
         return self.runtime.state(self.target).status
 
-    def until(self, condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    def until(self, condition: Callable[[], bool], seconds: float = 90.0) -> None:
         clock = SystemClock()
         deadline = clock.monotonic() + seconds
         while not condition():
