@@ -275,3 +275,45 @@ async def test_a_bad_rate_is_refused_with_a_reason_and_changes_nothing(
     assert response.status == 400
     assert (await response.json())["reason"]
     assert exchange.market.rate == 100.0
+
+
+async def test_an_exact_number_of_trades_is_emitted_on_demand(
+    exchange: Exchange, control: TestClient[Any, Any]
+) -> None:
+    answer = await control.post("/trades", json={"count": 5, "symbols": ["BBBUSDT", "AAAUSDT"]})
+    again = await control.post("/trades", json={"count": 1})
+    ledger = await (await control.get("/ledger")).json()
+
+    assert {
+        "count": 5,
+        "symbols": {
+            "BBBUSDT": {"first_id": 1, "last_id": 3},
+            "AAAUSDT": {"first_id": 1, "last_id": 2},
+        },
+    } == await answer.json()
+    assert {"AAAUSDT": {"first_id": 3, "last_id": 3}} == (await again.json())["symbols"]
+    assert [3, 3] == [ledger["symbols"][one]["last_id"] for one in SYMBOLS]
+    assert 6 == exchange.market.emitted
+
+
+@pytest.mark.parametrize(
+    "order, why",
+    [
+        ({"count": 0}, "whole number within"),
+        ({"count": True}, "whole number within"),
+        ({"count": 10_001}, "whole number within"),
+        ({"count": 1, "symbols": []}, "some of AAAUSDT"),
+        ({"count": 1, "symbols": ["CCCUSDT"]}, "some of AAAUSDT"),
+        ({"count": 1, "symbols": "AAAUSDT"}, "some of AAAUSDT"),
+        ({"count": 1, "symbol": "AAAUSDT"}, "expected"),
+        ([1], "expected"),
+    ],
+)
+async def test_an_order_that_makes_no_sense_emits_nothing(
+    order: object, why: str, exchange: Exchange, control: TestClient[Any, Any]
+) -> None:
+    answer = await control.post("/trades", json=order)
+
+    assert 400 == answer.status
+    assert why in (await answer.json())["reason"]
+    assert 0 == exchange.market.emitted

@@ -7,6 +7,7 @@ it is never half of one. Faults of the feed will live beside `/rate`, under `/fa
 import logging
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import orjson
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 _HANGING_SECONDS = 2.0
 _RATE_FILE = "rate.json"
 _FIELD = "trades_per_second"
+# What a subscriber can take at once without being cut off.
+MAX_ORDER = 10_000
 
 
 def stored_rate(state: Path, default: float) -> float:
@@ -54,6 +57,29 @@ def checked_rate(body: bytes) -> float:
     return float(value)
 
 
+def checked_order(body: bytes, traded: Sequence[str]) -> tuple[int, tuple[str, ...]]:
+    """Read how many trades of which symbols are wanted, or raise `ValueError` saying what is wrong.
+
+    Without ``symbols`` all of those *traded* are meant.
+    """
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        message = f"not JSON: {error}"
+        raise ValueError(message) from None
+    if not isinstance(document, dict) or document.keys() - {"count", "symbols"}:
+        message = 'expected {"count": number, "symbols": [...]}'
+        raise ValueError(message)
+    count, symbols = document.get("count"), document.get("symbols", list(traded))
+    if type(count) is not int or not 1 <= count <= MAX_ORDER:
+        message = f"count must be a whole number within 1..{MAX_ORDER}"
+        raise ValueError(message)
+    if not isinstance(symbols, list) or not symbols or any(one not in traded for one in symbols):
+        message = f"symbols must be some of {', '.join(traded)}"
+        raise ValueError(message)
+    return count, tuple(dict.fromkeys(symbols))
+
+
 class Control:
     """The routes of the control port."""
 
@@ -79,6 +105,7 @@ class Control:
         application.router.add_get("/health", self._health)
         application.router.add_get("/rate", self._get_rate)
         application.router.add_put("/rate", self._put_rate)
+        application.router.add_post("/trades", self._emit)
         application.router.add_get("/ledger", self._ledger)
         return application
 
@@ -120,6 +147,23 @@ class Control:
         log.info("rate: %g -> %g trades/s", self._market.rate, rate)
         self._market.rate = rate
         return _json({_FIELD: rate})
+
+    async def _emit(self, request: web.Request) -> web.Response:
+        """Emit an exact number of trades now: `{"count": 24, "symbols": ["BTCUSDT"]}`."""
+        try:
+            count, symbols = checked_order(await request.read(), self._market.symbols)
+        except ValueError as error:
+            return _json({"reason": str(error)}, 400)
+        try:
+            rows = self._market.emit(count, symbols)
+        except OSError as error:
+            return _json({"reason": f"the tape cannot be written: {error}"}, 503)
+        log.info("emitted %d trades on demand", count)
+        ids = {
+            row.symbol: {"first_id": row.first_id, "last_id": row.first_id + row.trades - 1}
+            for row in rows
+        }
+        return _json({"count": count, "symbols": ids})
 
     def _store_rate(self, rate: float) -> None:
         aside = self._state / f"{_RATE_FILE}.aside"

@@ -82,7 +82,7 @@ class Market:
         self, symbols: Sequence[str], tape: Tape, rate: float, publish: Callable[[list[Row]], None]
     ) -> None:
         """Prepare; nothing is emitted before `run`."""
-        self._symbols = symbols
+        self.symbols = symbols
         self._tape = tape
         self._publish = publish
         self._pacer = Pacer(rate, time.monotonic())
@@ -118,6 +118,17 @@ class Market:
         """For how long the market has not come round."""
         return time.monotonic() - self._seen_alive
 
+    def emit(self, count: int, symbols: Sequence[str]) -> list[Row]:
+        """Emit *count* trades now, dealt out to *symbols* in turn, whatever the rate is.
+
+        Raises:
+            KeyError: A symbol is not traded here.
+            OSError: The tape cannot be written; nothing was emitted.
+        """
+        rows = self._dealt(count, symbols, 0)
+        self._record(rows)
+        return rows
+
     async def run(self) -> None:
         """Emit until cancelled."""
         self._pacer.begin(self.rate, time.monotonic())
@@ -146,27 +157,28 @@ class Market:
     def _emit(self, count: int) -> None:
         if not count:
             return
-        # Never back in time, though the wall clock may be set back.
-        at_ms = max(time.time_ns() // 1_000_000, self._tape.newest_ms)
-        rows = self._share_out(count, at_ms)
         try:
-            self._tape.append(rows)
+            self._record(self._dealt(count, self.symbols, self._cursor))
         except OSError as error:
             self._append_error = str(error)
             self._complain("nothing is traded, the tape cannot be written", error)
             return
         self._append_error = None
         self._cursor += count
-        self.emitted += count
+
+    def _record(self, rows: list[Row]) -> None:
+        self._tape.append(rows)
+        self.emitted += sum(row.trades for row in rows)
         self._publish(rows)
 
-    def _share_out(self, count: int, at_ms: int) -> list[Row]:
-        """Deal *count* trades out in turn, going on where the last tick ended."""
-        symbols = self._symbols
+    def _dealt(self, count: int, symbols: Sequence[str], start: int) -> list[Row]:
+        """Deal *count* trades out to *symbols* in turn, beginning with that at *start*."""
+        # Never back in time, though the wall clock may be set back.
+        at_ms = max(time.time_ns() // 1_000_000, self._tape.newest_ms)
         each, extra = divmod(count, len(symbols))
         rows = []
         for position in range(min(count, len(symbols))):
-            symbol = symbols[(self._cursor + position) % len(symbols)]
+            symbol = symbols[(start + position) % len(symbols)]
             first_id = self._tape.history(symbol).last_id + 1
             rows.append(Row(symbol, first_id, each + (position < extra), at_ms))
         return rows
