@@ -1,0 +1,104 @@
+"""
+What could be seen of all services while something was broken: one outage, many assertions.
+
+A recording is made once and asked by many tests; what they assert on was seen, not assumed.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+import httpx
+
+from k2chaos.clock import SystemClock
+from k2chaos.system.runtime import ContainerState
+from tests.e2e.content import ask
+from tests.e2e.lab import HEALTH_PORTS, Lab
+
+_LOOK_SECONDS: Final = 0.25
+
+
+@dataclass(frozen=True)
+class Look:
+    """
+    One look at everything.
+
+    Attributes:
+        health: By role, what ``/health`` answered: status (0: nothing) and body.
+        states: By service, what the engine says.
+        read: What a read of the API answered: status (0: nothing) and ``meta``.
+    """
+
+    at: datetime
+    health: dict[str, tuple[int, dict[str, Any]]]
+    states: dict[str, ContainerState]
+    read: tuple[int, dict[str, Any]]
+
+
+@dataclass
+class Recording:
+    """The looks of one outage, and when it began and ended (aware UTC)."""
+
+    looks: list[Look] = field(default_factory=list)
+    broken_from: datetime | None = None
+    broken_until: datetime | None = None
+
+    def during(self) -> list[Look]:
+        """The looks while it was broken; there must be some."""
+        assert self.broken_from is not None
+        assert self.broken_until is not None
+        found = [one for one in self.looks if self.broken_from <= one.at <= self.broken_until]
+        assert found, "nobody looked while it was broken"
+        return found
+
+    def after(self) -> list[Look]:
+        """The looks after it was healed; there must be some."""
+        assert self.broken_until is not None
+        found = [one for one in self.looks if one.at > self.broken_until]
+        assert found, "nobody looked after the heal"
+        return found
+
+    def first(self, looks: list[Look], is_met: Callable[[Look], bool], what: str) -> Look:
+        """The first of *looks* that meets it."""
+        found = next((one for one in looks if is_met(one)), None)
+        assert found is not None, f"never seen: {what}; last: {looks[-1]}"
+        return found
+
+    def seconds_until(self, look: Look) -> float:
+        """From the beginning of the outage to *look*."""
+        assert self.broken_from is not None
+        return (look.at - self.broken_from).total_seconds()
+
+
+@contextmanager
+def recorded(lab: Lab) -> Iterator[Recording]:
+    """Look at everything four times a second while the block runs."""
+    recording = Recording()
+    over = threading.Event()
+    thread = threading.Thread(target=_look_on, args=(lab, recording, over))
+    thread.start()
+    try:
+        yield recording
+    finally:
+        over.set()
+        thread.join()
+
+
+def _look_on(lab: Lab, recording: Recording, over: threading.Event) -> None:
+    clock = SystemClock()
+    containers = {one.service: one for one in lab.runtime.containers(lab.pipeline.compose.project)}
+    while not clock.wait(_LOOK_SECONDS, over):
+        health = {role: lab.health(role) for role in HEALTH_PORTS}
+        states = {name: lab.runtime.state(one) for name, one in containers.items()}
+        recording.looks.append(Look(clock.now(), health, states, _read(lab)))
+
+
+def _read(lab: Lab) -> tuple[int, dict[str, Any]]:
+    try:
+        answer = ask(lab.pipeline, "/v1/trades", limit="1")
+        return answer.status_code, answer.json().get("meta", {})
+    except (httpx.HTTPError, ValueError) as error:
+        return 0, {"reason": str(error)}
