@@ -55,7 +55,11 @@ def of_exchange(symbol: str, trade_id: int) -> Trade:
     """The trade as the exchange's history by id tells it, over TLS and the lab's own CA."""
     query = {"symbol": symbol, "fromId": str(trade_id), "limit": "1"}
     url = f"{EXCHANGE}/api/v3/historicalTrades"
-    (one,) = httpx.get(url, params=query, verify=ssl.create_default_context(cafile=AUTHORITY)).raise_for_status().json()
+    (one,) = (
+        httpx.get(url, params=query, verify=ssl.create_default_context(cafile=AUTHORITY))
+        .raise_for_status()
+        .json()
+    )
     return Trade(
         symbol,
         one["id"],
