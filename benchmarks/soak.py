@@ -3,7 +3,8 @@ The lab over hours: does anything grow, slow down, or get lost?
 
 ``python benchmarks/soak.py run [hours]`` on a running lab writes a sample every ten seconds to
 ``journals/soak.jsonl`` (anew each time) and at the end counts every row of the table;
-``python benchmarks/soak.py report`` prints what came of it, ``... draw FILE`` draws it.
+``python benchmarks/soak.py report`` prints what came of it, ``... draw FILE`` draws it (this needs
+matplotlib).
 """
 
 import argparse
