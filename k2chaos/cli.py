@@ -5,6 +5,7 @@ Each command is a thin shell around a function elsewhere; what they need is impo
 run, so that ``--help`` answers at once. What ends a command unexpectedly is told in `last_line`.
 """
 
+import contextlib
 import os
 import sys
 from typing import Final
@@ -244,12 +245,13 @@ def validate_pipeline(pipeline: str | None, *, seconds: float, as_json: bool) ->
     sweep_abandoned()
     file = load_pipeline(find_pipeline_file(pipeline, os.environ, None))
     clock = SystemClock()
-    validation = Validation(file.pipeline, open_stages(file.pipeline), connect, clock, seconds)
+    stages = open_stages(file.pipeline)
     checks: list[Check] = []
-    for check in validation.checks():
-        checks.append(check)
-        if not as_json:
-            print_check(check, sys.stdout)
+    with contextlib.closing(stages):
+        for check in Validation(file.pipeline, stages, connect, clock, seconds).checks():
+            checks.append(check)
+            if not as_json:
+                print_check(check, sys.stdout)
     if as_json:
         print_json(file.pipeline, checks, sys.stdout)
     return exit_code(checks)

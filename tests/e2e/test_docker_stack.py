@@ -6,9 +6,10 @@ An outage is one fixture, made once and recorded; the tests below it assert on w
 
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import yaml
@@ -28,28 +29,38 @@ OURS = ("exchange", "source", "sink", "api")
 GRACE_SECONDS = {"exchange": 15.0, "source": 15.0, "sink": 30.0, "api": 15.0}
 MEBI = 1 << 20
 
+T = TypeVar("T")
+
 
 # The broker is away for long enough that everybody notices.
 
 
-@pytest.fixture(scope="module")
-def broker_outage(lab: Lab) -> Recording:
-    """The broker killed until source and sink have said so, then back, all of it recorded."""
+def _killed_until(
+    lab: Lab, role: str, look: Callable[[], T], is_met: Callable[[T], bool], what: str
+) -> Recording:
+    """The service of *role* killed until others have said so, then back, all of it recorded."""
     lab.await_well()
     baseline = lab.baseline()
     with recorded(lab) as recording:
-        with lab.outage(Kill, "broker") as hold:
+        with lab.outage(Kill, role) as hold:
             recording.broken_from = hold.injected_at
-            lab.wait_until(
-                lambda: [lab.state(role).health for role in ("source", "sink")],
-                lambda seen: set(seen) == {"unhealthy"},
-                "source and sink unhealthy without a broker",
-                60,
-            )
+            lab.wait_until(look, is_met, what, 60)
             recording.broken_until = lab.clock.now()
         lab.await_well()
     lab.audit(lab.stages.window_since(baseline), baseline)
     return recording
+
+
+@pytest.fixture(scope="module")
+def broker_outage(lab: Lab) -> Recording:
+    """The broker killed until source and sink have said so."""
+    return _killed_until(
+        lab,
+        "broker",
+        lambda: [lab.state(role).health for role in ("source", "sink")],
+        lambda seen: set(seen) == {"unhealthy"},
+        "source and sink unhealthy without a broker",
+    )
 
 
 @covers("health")
@@ -102,22 +113,14 @@ def test_nobody_had_to_be_restarted_by_hand(broker_outage: Recording) -> None:
 
 @pytest.fixture(scope="module")
 def store_outage(lab: Lab) -> Recording:
-    """The object store killed until the API says that its answers are old, then back."""
-    lab.await_well()
-    baseline = lab.baseline()
-    with recorded(lab) as recording:
-        with lab.outage(Kill, "store") as hold:
-            recording.broken_from = hold.injected_at
-            lab.wait_until(
-                lambda: lab.health("sink"),
-                lambda seen: seen[0] == 503,
-                "the sink unhealthy without a store",
-                60,
-            )
-            recording.broken_until = lab.clock.now()
-        lab.await_well()
-    lab.audit(lab.stages.window_since(baseline), baseline)
-    return recording
+    """The object store killed until the sink has said so."""
+    return _killed_until(
+        lab,
+        "store",
+        lambda: lab.health("sink"),
+        lambda seen: seen[0] == 503,
+        "the sink unhealthy without a store",
+    )
 
 
 @covers("health")

@@ -14,7 +14,8 @@ from k2chaos.system.faults import System, Witnessed
 from k2chaos.system.runtime import Container, ContainerState, HelperCall
 
 _DOWN = frozenset({"exited", "dead", "created", "missing"})
-_LANDING_SECONDS = 2.0
+LANDING_SECONDS = 2.0
+"""For how long the engine may go on with a request whose sender is dead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Pause:
     @property
     def landing_seconds(self) -> float:
         """As long as the engine may take over a request."""
-        return _LANDING_SECONDS
+        return LANDING_SECONDS
 
     def prepare(self, system: System) -> Self:
         """The container must run."""
@@ -72,7 +73,7 @@ class Stop:
     @property
     def landing_seconds(self) -> float:
         """The grace period, and what the engine needs beside."""
-        return self.grace_seconds + _LANDING_SECONDS
+        return self.grace_seconds + LANDING_SECONDS
 
     def prepare(self, system: System) -> Self:
         """The container must run."""
@@ -109,7 +110,7 @@ class Kill:
     @property
     def landing_seconds(self) -> float:
         """As long as the engine may take over a request."""
-        return _LANDING_SECONDS
+        return LANDING_SECONDS
 
     def prepare(self, system: System) -> Self:
         """The container must run."""
@@ -148,7 +149,7 @@ class Restart:
     @property
     def landing_seconds(self) -> float:
         """The grace period, and what the engine needs beside."""
-        return self.grace_seconds + _LANDING_SECONDS
+        return self.grace_seconds + LANDING_SECONDS
 
     def prepare(self, system: System) -> Self:
         """The container must run; its start time is what the witness compares with."""
@@ -190,7 +191,7 @@ class Crash:
     @property
     def landing_seconds(self) -> float:
         """As long as the engine may take over a request."""
-        return _LANDING_SECONDS
+        return LANDING_SECONDS
 
     def prepare(self, system: System) -> Self:
         """The container must run; its main process is what will be killed."""

@@ -11,10 +11,8 @@ from typing import Any, ClassVar, Self
 
 from k2chaos.errors import TargetNotReady
 from k2chaos.system.faults import System, Witnessed
-from k2chaos.system.faults.process import require_running
+from k2chaos.system.faults.process import LANDING_SECONDS, require_running
 from k2chaos.system.runtime import Container, CpuLimit
-
-_LANDING_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,7 @@ class SqueezeCpu:
     @property
     def landing_seconds(self) -> float:
         """As long as the engine may take over a request."""
-        return _LANDING_SECONDS
+        return LANDING_SECONDS
 
     def prepare(self, system: System) -> Self:
         """The container must run with more than it will be left; its limit will be restored."""
