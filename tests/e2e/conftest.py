@@ -13,6 +13,18 @@ from k2chaos.system.engine import connect
 from k2chaos.system.stages import open_stages
 from tests.e2e.lab import Lab
 from tests.e2e.metrics import Measured, keep
+from tests.e2e.outages import (
+    Crashes,
+    Outage,
+    Restarts,
+    StackRestart,
+    Stops,
+    crash_one_by_one,
+    kill_until,
+    restart_source_and_sink,
+    restart_stack,
+    stop_one_by_one,
+)
 from tests.e2e.preflight import NotUsableError, make_usable
 
 PIPELINE = Path("pipelines/lab.yaml")
@@ -52,6 +64,56 @@ def lab() -> Iterator[Lab]:
     yield lab
     lab.rate = before
     lab.stages.close()
+
+
+@pytest.fixture(scope="session")
+def broker_outage(lab: Lab) -> Outage:
+    """The broker killed until the engine calls source and sink unhealthy."""
+    services = [lab.container(role).service for role in ("source", "sink")]
+    return kill_until(
+        lab,
+        "broker",
+        lambda look: {look.states[one].health for one in services} == {"unhealthy"},
+        "source and sink unhealthy without a broker",
+    )
+
+
+@pytest.fixture(scope="session")
+def store_outage(lab: Lab) -> Outage:
+    """The object store killed until the sink has said so, and a read of the API too."""
+    return kill_until(
+        lab,
+        "store",
+        lambda look: look.health["sink"][0] == 503 and bool(look.read[1].get("degraded")),
+        "the sink unhealthy and the API degraded without a store",
+    )
+
+
+@pytest.fixture(scope="session")
+def restarts(lab: Lab) -> Restarts:
+    """Sink and source killed with records on their way, and a registry away, on a still market."""
+    lab.await_well()
+    with lab.trading_at(0):
+        lab.await_all()
+        return restart_source_and_sink(lab)
+
+
+@pytest.fixture(scope="session")
+def crashes(lab: Lab) -> Crashes:
+    """Services crashed one after the other."""
+    return crash_one_by_one(lab)
+
+
+@pytest.fixture(scope="session")
+def stops(lab: Lab) -> Stops:
+    """Services stopped one after the other."""
+    return stop_one_by_one(lab)
+
+
+@pytest.fixture(scope="session")
+def stack_restart(lab: Lab) -> StackRestart:
+    """The whole stack down and up."""
+    return restart_stack(lab)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import tempfile
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -26,7 +27,9 @@ class EngineEvents:
         """Begin to listen."""
         command = ("docker", "--host", self._engine, "events", "--format", "{{json .}}")
         kinds = ("--filter", "type=container", "--filter", self._project)
-        self._listener = subprocess.Popen([*command, *kinds], stdout=subprocess.PIPE, text=True)
+        # A file, for a pipe that nobody reads is full after a few health checks.
+        self._heard = tempfile.TemporaryFile("w+", encoding="utf-8")
+        self._listener = subprocess.Popen([*command, *kinds], stdout=self._heard)
         return self
 
     def __exit__(
@@ -37,8 +40,10 @@ class EngineEvents:
     ) -> None:
         """Stop, and read what was heard."""
         self._listener.terminate()
-        out, _ = self._listener.communicate(timeout=_END_SECONDS)
-        self.seen = [_event(json.loads(line)) for line in out.splitlines()]
+        self._listener.wait(_END_SECONDS)
+        with self._heard:
+            self._heard.seek(0)
+            self.seen = [_event(json.loads(line)) for line in self._heard]
 
 
 def _event(said: dict[str, Any]) -> dict[str, Any]:

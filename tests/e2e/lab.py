@@ -11,7 +11,6 @@ import json
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import httpx
@@ -27,10 +26,11 @@ from k2chaos.system.engine import DockerRuntime
 from k2chaos.system.faults import Fault, Hold, System
 from k2chaos.system.faults.held import Holding, held
 from k2chaos.system.interrupt import Interrupt
-from k2chaos.system.run import Request, begin_run
+from k2chaos.system.run import Request, Run, begin_run
 from k2chaos.system.runtime import Container, ContainerState, select
 from k2chaos.system.services import service_states
 from k2chaos.system.stages import Stages, take_baseline
+from tests.e2e.content import iceberg_table
 
 T = TypeVar("T")
 
@@ -127,6 +127,18 @@ class Lab:
         assert counts == dict.fromkeys(stages, window.expected)
         return counts
 
+    def newest_shown(self) -> dict[str, int]:
+        """By symbol, the newest trade id that the API shows."""
+        emitted = self.stages.newest_emitted()
+        return {key: one.sequence for key, one in self.stages.newest("api", emitted).items()}
+
+    def rows(self) -> int:
+        """How many rows the table has, by its own account."""
+        snapshot = iceberg_table(self.pipeline).current_snapshot()
+        assert snapshot is not None
+        assert snapshot.summary is not None
+        return int(snapshot.summary["total-records"] or 0)
+
     # The services
 
     def container(self, role: str, service: str = "") -> Container:
@@ -137,6 +149,11 @@ class Lab:
     def state(self, role: str, service: str = "") -> ContainerState:
         """What the engine says of the container of *role*."""
         return self.runtime.state(self.container(role, service))
+
+    def states(self) -> dict[str, ContainerState]:
+        """By service, what the engine says of its container."""
+        found = self.runtime.containers(self.pipeline.compose.project)
+        return {one.service: self.runtime.state(one) for one in found}
 
     def troubles(self) -> list[str]:
         """What is wrong with any service, in a few words each."""
@@ -184,21 +201,26 @@ class Lab:
     # Outages
 
     @contextlib.contextmanager
-    def outage(
-        self, kind: Callable[..., Fault], role: str, service: str = "", **parameters: Any
-    ) -> Iterator[Hold]:
-        """Hold one fault of k2chaos while the block runs; its evidence is a run folder."""
-        name = f"e2e-{kind.__name__.lower()}-{role}"
-        request = Request(name, claim="an outage of the end-to-end tests", experiment={})
+    def breaking(self, name: str) -> Iterator["Breaking"]:
+        """A run of k2chaos in which several faults can be held; its evidence is a run folder."""
+        request = Request(f"e2e-{name}", claim="an outage of the end-to-end tests", experiment={})
         run = begin_run(request, self.file, self.clock, Interrupt())
         try:
-            (target,) = select(run.runtime, run.pipeline, role, service or None)
-            holding = Holding(System(run.runtime), run.ledger, run.clock, run.interrupt)
-            with held(kind(target, **parameters), LONGEST_OUTAGE_SECONDS, holding) as hold:
-                yield hold
+            yield Breaking(run)
         finally:
             run.folder.append_event("ended")
             run.close()
+
+    @contextlib.contextmanager
+    def outage(
+        self, kind: Callable[..., Fault], role: str, service: str = "", **parameters: Any
+    ) -> Iterator[Hold]:
+        """Hold one fault of k2chaos while the block runs."""
+        with (
+            self.breaking(f"{kind.__name__.lower()}-{role}") as breaking,
+            breaking.hold(kind, role, service, **parameters) as hold,
+        ):
+            yield hold
 
     # Waiting
 
@@ -228,6 +250,20 @@ class Lab:
             return float("inf")
 
 
-def journals() -> Path:
-    """Where runs and measurements of the end-to-end tests go."""
-    return Path("journals") / "e2e"
+@dataclass(frozen=True)
+class Breaking:
+    """A run in which faults are held, each written down, seen by its witness and healed."""
+
+    run: Run
+
+    @contextlib.contextmanager
+    def hold(
+        self, kind: Callable[..., Fault], role: str, service: str = "", **parameters: Any
+    ) -> Iterator[Hold]:
+        """Hold one fault while the block runs."""
+        (target,) = select(self.run.runtime, self.run.pipeline, role, service or None)
+        holding = Holding(
+            System(self.run.runtime), self.run.ledger, self.run.clock, self.run.interrupt
+        )
+        with held(kind(target, **parameters), LONGEST_OUTAGE_SECONDS, holding) as hold:
+            yield hold

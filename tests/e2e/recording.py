@@ -19,6 +19,7 @@ from tests.e2e.content import ask
 from tests.e2e.lab import HEALTH_PORTS, Lab
 
 _LOOK_SECONDS: Final = 0.25
+_FIRST_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,11 @@ class Look:
     states: dict[str, ContainerState]
     read: tuple[int, dict[str, Any]]
 
+    def __str__(self) -> str:
+        """What matters of it, in a few words."""
+        said = {role: (code, body.get("reason")) for role, (code, body) in self.health.items()}
+        return f"health {said}, read {self.read}"
+
 
 @dataclass
 class Recording:
@@ -45,6 +51,23 @@ class Recording:
     looks: list[Look] = field(default_factory=list)
     broken_from: datetime | None = None
     broken_until: datetime | None = None
+
+    def newest(self) -> Look:
+        """The last look; waits for the first."""
+        clock = SystemClock()
+        until = clock.monotonic() + _FIRST_SECONDS
+        while not self.looks:
+            assert clock.monotonic() < until, "nobody looks"
+            clock.wait(_LOOK_SECONDS)
+        return self.looks[-1]
+
+    def await_another(self) -> None:
+        """Wait for a look that began after this call."""
+        clock = SystemClock()
+        now, until = clock.now(), clock.monotonic() + _FIRST_SECONDS
+        while self.newest().at < now:
+            assert clock.monotonic() < until, "nobody looks any more"
+            clock.wait(_LOOK_SECONDS)
 
     def during(self) -> list[Look]:
         """The looks while it was broken; there must be some."""
@@ -64,7 +87,7 @@ class Recording:
     def first(self, looks: list[Look], is_met: Callable[[Look], bool], what: str) -> Look:
         """The first of *looks* that meets it."""
         found = next((one for one in looks if is_met(one)), None)
-        assert found is not None, f"never seen: {what}; last: {looks[-1]}"
+        assert found is not None, f"never seen in {len(looks)} looks: {what}; last: {looks[-1]}"
         return found
 
     def seconds_until(self, look: Look) -> float:
@@ -91,9 +114,10 @@ def _look_on(lab: Lab, recording: Recording, over: threading.Event) -> None:
     clock = SystemClock()
     containers = {one.service: one for one in lab.runtime.containers(lab.pipeline.compose.project)}
     while not clock.wait(_LOOK_SECONDS, over):
+        began = clock.now()
         health = {role: lab.health(role) for role in HEALTH_PORTS}
         states = {name: lab.runtime.state(one) for name, one in containers.items()}
-        recording.looks.append(Look(clock.now(), health, states, _read(lab)))
+        recording.looks.append(Look(began, health, states, _read(lab)))
 
 
 def _read(lab: Lab) -> tuple[int, dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +33,7 @@ class Usage:
 def used_while(lab: Lab) -> Iterator[dict[str, Usage]]:
     """Fill what is yielded, by service, when the block has ended."""
     usage: dict[str, Usage] = {}
-    with docker.DockerClient(base_url=lab.runtime.engine) as client:
+    with closing(docker.DockerClient(base_url=lab.runtime.engine)) as client:
         before, began = _counted(lab, client), lab.clock.monotonic()
         yield usage
         after, seconds = _counted(lab, client), lab.clock.monotonic() - began

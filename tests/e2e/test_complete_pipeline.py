@@ -13,11 +13,9 @@ import confluent_kafka
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pytest
 
 from k2chaos.evidence.baseline import Baseline
 from k2chaos.evidence.records import Window
-from k2chaos.system.faults.process import Kill, Pause
 from tests.e2e.content import (
     ask,
     decoded,
@@ -33,6 +31,7 @@ from tests.e2e.content import (
     schema_id,
 )
 from tests.e2e.lab import Lab
+from tests.e2e.outages import MIDWAY_RECORDS, Outage, Restarts
 from tests.e2e.paths import covers
 
 REQUIRED = ("message_id", "trade_id", "symbol", "exchange", "asset_class", "currency", "side")
@@ -171,50 +170,52 @@ def test_the_api_refuses_what_it_should_and_says_why(flowing: Lab) -> None:
 
 
 @covers("exchange -> topic", "topic -> table", "replay after restart")
-@pytest.mark.parametrize(
-    "role, kind", [("broker", Kill), ("store", Pause), ("registry", Kill)], ids=str
-)
-def test_an_interruption_midway_loses_nothing_and_doubles_nothing(
-    flowing: Lab, role: str, kind: type[Kill] | type[Pause]
+def test_a_broker_that_dies_midway_costs_no_record_and_doubles_none(
+    lab: Lab, broker_outage: Outage
 ) -> None:
-    baseline = flowing.baseline()
-    service = "schema-registry-1" if role == "registry" else ""
+    counts = lab.audit(broker_outage.window, broker_outage.baseline)
 
-    with flowing.outage(kind, role, service):
-        during = flowing.emit(600)
-        assert during.expected == 600
-    flowing.await_well()
-    window = flowing.stages.window_since(baseline)
+    assert counts["api"] >= MIDWAY_RECORDS
 
-    counts = flowing.audit(window, baseline)
-    assert counts["api"] >= 600
+
+@covers("topic -> table", "table -> API")
+def test_a_store_that_dies_midway_costs_no_record_and_doubles_none(
+    lab: Lab, store_outage: Outage
+) -> None:
+    counts = lab.audit(store_outage.window, store_outage.baseline)
+
+    assert counts["api"] >= MIDWAY_RECORDS
 
 
 @covers("gap filling")
-def test_what_the_exchange_emits_while_the_source_is_down_is_fetched_by_id(still: Lab) -> None:
-    baseline = still.baseline()
+def test_what_the_exchange_emits_while_the_source_is_down_is_fetched_by_id(
+    lab: Lab, restarts: Restarts
+) -> None:
+    counts = lab.audit(restarts.unseen, restarts.baseline)
 
-    with still.outage(Kill, "source"):
-        window = still.emit(3_000)
-
-    counts = still.audit(window, baseline)
     assert {"topic": 3_000, "table": 3_000, "api": 3_000} == counts
 
 
 @covers("replay after restart")
-def test_a_sink_that_is_killed_between_reading_and_writing_replays_and_doubles_nothing(
-    still: Lab,
+def test_a_sink_that_dies_between_reading_and_writing_replays_and_doubles_nothing(
+    lab: Lab, restarts: Restarts
 ) -> None:
-    baseline = still.baseline()
-    window = still.emit(2_000)
-    still.await_arrival(window, "topic")
+    assert 0 == restarts.rows_of_unwritten, "it was written before the kill: nothing was tested"
 
-    with still.outage(Kill, "sink"):
-        more = still.emit(500)
+    counts = lab.audit(restarts.unwritten, restarts.baseline)
 
-    window = Window(window.after, {**window.until, **more.until})
-    counts = still.audit(window, baseline)
-    assert 2_500 == counts["table"]
+    assert {"topic": 2_000, "table": 2_000, "api": 2_000} == counts
+
+
+@covers("schema registration", "replay after restart")
+def test_source_and_sink_start_and_work_with_one_registry_of_two(
+    lab: Lab, restarts: Restarts
+) -> None:
+    assert "exited" == restarts.first_registry.status
+
+    counts = lab.audit(restarts.window, restarts.baseline)
+
+    assert {"topic": 5_000, "table": 5_000, "api": 5_000} == counts
 
 
 def _check_symbol(lab: Lab, rows: pa.Table, symbol: str) -> None:

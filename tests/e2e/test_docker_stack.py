@@ -1,87 +1,63 @@
 """
 The stack as containers: order, health and its spreading, restarts, limits, ports, secrets, stops.
 
-An outage is one fixture, made once and recorded; the tests below it assert on what was seen.
+An outage is made once and recorded (`outages.py`); the tests assert on what was seen.
 """
 
-import subprocess
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
 import pytest
 import yaml
 
-from k2chaos.system.faults.process import Crash, Kill, Stop
 from k2chaos.system.lab.compose_file import read_services
 from k2chaos.system.lab.env_file import read_env
-from k2chaos.system.runtime import ContainerState
-from tests.e2e.events import EngineEvents
 from tests.e2e.lab import Lab
+from tests.e2e.outages import CRASHED, GRACE_SECONDS, OURS, Crashes, Outage, StackRestart, Stops
 from tests.e2e.paths import covers
-from tests.e2e.recording import Recording, recorded
 
 COMPOSE = Path("stack/compose.yaml")
 ENV = Path("stack/.env")
-OURS = ("exchange", "source", "sink", "api")
-GRACE_SECONDS = {"exchange": 15.0, "source": 15.0, "sink": 30.0, "api": 15.0}
+NOTICED_SECONDS = 30.0
 MEBI = 1 << 20
-
-T = TypeVar("T")
 
 
 # The broker is away for long enough that everybody notices.
 
 
-def _killed_until(
-    lab: Lab, role: str, look: Callable[[], T], is_met: Callable[[T], bool], what: str
-) -> Recording:
-    """The service of *role* killed until others have said so, then back, all of it recorded."""
-    lab.await_well()
-    baseline = lab.baseline()
-    with recorded(lab) as recording:
-        with lab.outage(Kill, role) as hold:
-            recording.broken_from = hold.injected_at
-            lab.wait_until(look, is_met, what, 60)
-            recording.broken_until = lab.clock.now()
-        lab.await_well()
-    lab.audit(lab.stages.window_since(baseline), baseline)
-    return recording
-
-
-@pytest.fixture(scope="module")
-def broker_outage(lab: Lab) -> Recording:
-    """The broker killed until source and sink have said so."""
-    return _killed_until(
-        lab,
-        "broker",
-        lambda: [lab.state(role).health for role in ("source", "sink")],
-        lambda seen: set(seen) == {"unhealthy"},
-        "source and sink unhealthy without a broker",
-    )
-
-
 @covers("health")
 @pytest.mark.parametrize("role", ["source", "sink"])
 def test_who_needs_the_broker_becomes_unhealthy_and_names_it(
-    role: str, broker_outage: Recording
+    role: str, broker_outage: Outage
 ) -> None:
-    look = broker_outage.first(
-        broker_outage.during(), lambda one: one.health[role][0] == 503, f"{role} unhealthy"
+    seen = broker_outage.recording
+    look = seen.first(
+        seen.during(), lambda one: one.health[role][0] == 503, f"{role} says it is unhealthy"
     )
 
     reason = str(look.health[role][1]["reason"]).lower()
     assert "kafka" in reason or "broker" in reason
-    assert broker_outage.seconds_until(look) < 30
+    assert seen.seconds_until(look) < NOTICED_SECONDS
+
+
+@covers("health")
+@pytest.mark.parametrize("role", ["source", "sink"])
+def test_the_engine_calls_unhealthy_who_needs_the_broker(
+    role: str, lab: Lab, broker_outage: Outage
+) -> None:
+    service = lab.container(role).service
+    seen = broker_outage.recording
+
+    seen.first(
+        seen.during(), lambda one: one.states[service].health == "unhealthy", f"{role} unhealthy"
+    )
+    assert "healthy" == seen.after()[-1].states[service].health
 
 
 @covers("health", "table -> API")
-def test_the_api_goes_on_answering_and_says_that_it_is_degraded(broker_outage: Recording) -> None:
-    during = broker_outage.during()
+def test_the_api_goes_on_answering_and_says_that_it_is_degraded(broker_outage: Outage) -> None:
+    during = broker_outage.recording.during()
 
-    look = broker_outage.first(
+    look = broker_outage.recording.first(
         during, lambda one: one.health["api"][1]["status"] == "degraded", "the API degraded"
     )
     ill = {d["name"] for d in look.health["api"][1]["dependencies"] if d["status"] != "healthy"}
@@ -93,49 +69,43 @@ def test_the_api_goes_on_answering_and_says_that_it_is_degraded(broker_outage: R
 @covers("health")
 @pytest.mark.parametrize("role", OURS)
 def test_everybody_is_healthy_again_when_the_broker_is_back(
-    role: str, broker_outage: Recording
+    role: str, broker_outage: Outage
 ) -> None:
-    last = broker_outage.after()[-1]
+    last = broker_outage.recording.after()[-1]
 
     assert (200, "healthy") == (last.health[role][0], last.health[role][1]["status"])
 
 
 @covers("replay after restart")
-def test_nobody_had_to_be_restarted_by_hand(broker_outage: Recording) -> None:
-    last = broker_outage.after()[-1]
+def test_nobody_had_to_be_restarted_for_the_brokers_sake(lab: Lab, broker_outage: Outage) -> None:
+    first, last = broker_outage.recording.looks[0], broker_outage.recording.after()[-1]
 
-    assert {"running"} == {state.status for state in last.states.values()}
-    assert {"healthy"} == {state.health for state in last.states.values()}
+    for service, state in last.states.items():
+        assert "running" == state.status, service
+        if service != lab.container("broker").service:
+            assert first.states[service].started_at == state.started_at, service
 
 
 # The store is away: the sink cannot write, the API cannot follow.
 
 
-@pytest.fixture(scope="module")
-def store_outage(lab: Lab) -> Recording:
-    """The object store killed until the sink has said so."""
-    return _killed_until(
-        lab,
-        "store",
-        lambda: lab.health("sink"),
-        lambda seen: seen[0] == 503,
-        "the sink unhealthy without a store",
-    )
-
-
 @covers("health")
-def test_a_sink_without_a_store_says_what_it_waits_for(store_outage: Recording) -> None:
-    look = store_outage.first(
-        store_outage.during(), lambda one: one.health["sink"][0] == 503, "the sink unhealthy"
+def test_a_sink_without_a_store_says_what_it_waits_for(store_outage: Outage) -> None:
+    look = store_outage.recording.first(
+        store_outage.recording.during(),
+        lambda one: one.health["sink"][0] == 503,
+        "the sink unhealthy",
     )
 
     assert "records have waited" in look.health["sink"][1]["reason"]
 
 
 @covers("health", "table -> API")
-def test_an_api_without_a_store_tells_how_old_its_answers_are(store_outage: Recording) -> None:
-    look = store_outage.first(
-        store_outage.during(), lambda one: bool(one.read[1].get("degraded")), "a degraded answer"
+def test_an_api_without_a_store_tells_how_old_its_answers_are(store_outage: Outage) -> None:
+    look = store_outage.recording.first(
+        store_outage.recording.during(),
+        lambda one: bool(one.read[1].get("degraded")),
+        "a degraded answer",
     )
 
     assert 200 == look.read[0]
@@ -144,8 +114,8 @@ def test_an_api_without_a_store_tells_how_old_its_answers_are(store_outage: Reco
 
 
 @covers("health")
-def test_all_is_well_when_the_store_is_back(store_outage: Recording) -> None:
-    last = store_outage.after()[-1]
+def test_all_is_well_when_the_store_is_back(store_outage: Outage) -> None:
+    last = store_outage.recording.after()[-1]
 
     assert not last.read[1]["degraded"]
     assert {"healthy"} == {body["status"] for _, body in last.health.values()}
@@ -154,28 +124,12 @@ def test_all_is_well_when_the_store_is_back(store_outage: Recording) -> None:
 # Crashes: the restart policy answers.
 
 
-@pytest.fixture(scope="module")
-def crashes(lab: Lab) -> dict[str, tuple[ContainerState, ContainerState]]:
-    """Every service of ours crashed once; its state before and after, by role."""
-    found = {}
-    lab.await_well()
-    baseline = lab.baseline()
-    for role in OURS:
-        before = lab.state(role)
-        with lab.outage(Crash, role):
-            pass
-        lab.await_well()
-        found[role] = (before, lab.state(role))
-    lab.audit(lab.stages.window_since(baseline), baseline)
-    return found
-
-
 @covers("start and stop", "replay after restart")
-@pytest.mark.parametrize("role", OURS)
+@pytest.mark.parametrize("role", CRASHED)
 def test_a_service_that_crashed_is_brought_back_by_its_restart_policy(
-    role: str, crashes: dict[str, tuple[ContainerState, ContainerState]]
+    role: str, crashes: Crashes
 ) -> None:
-    before, after = crashes[role]
+    before, after = crashes.states[role]
 
     assert before.restart_count + 1 == after.restart_count
     assert before.pid != after.pid
@@ -183,62 +137,29 @@ def test_a_service_that_crashed_is_brought_back_by_its_restart_policy(
     assert "healthy" == after.health
 
 
+@covers("replay after restart")
+def test_crashes_of_everything_in_turn_cost_no_record(lab: Lab, crashes: Crashes) -> None:
+    assert lab.audit(crashes.window, crashes.baseline)["api"] > 0
+
+
 # Stops: in time, with everything flushed.
-
-
-@pytest.fixture(scope="module")
-def stops(lab: Lab) -> dict[str, tuple[float, int]]:
-    """Every service of ours stopped once: seconds from SIGTERM to its end, and its exit code."""
-    found = {}
-    lab.await_well()
-    baseline = lab.baseline()
-    for role in OURS:
-        with lab.outage(Stop, role, grace_seconds=GRACE_SECONDS[role]) as hold:
-            found[role] = (hold.inject_seconds, lab.state(role).exit_code)
-    lab.await_well()
-    lab.audit(lab.stages.window_since(baseline), baseline)
-    return found
 
 
 @covers("start and stop")
 @pytest.mark.parametrize("role", OURS)
-def test_a_service_that_is_stopped_ends_by_itself_within_its_grace(
-    role: str, stops: dict[str, tuple[float, int]]
-) -> None:
-    seconds, exit_code = stops[role]
+def test_a_service_that_is_stopped_ends_by_itself_within_its_grace(role: str, stops: Stops) -> None:
+    seconds, exit_code = stops.ends[role]
 
     assert 0 == exit_code
     assert seconds < GRACE_SECONDS[role]
 
 
-# The whole stack down and up again.
+@covers("start and stop", "replay after restart")
+def test_stops_of_everything_in_turn_cost_no_record(lab: Lab, stops: Stops) -> None:
+    assert lab.audit(stops.window, stops.baseline)["api"] > 0
 
 
-@dataclass(frozen=True)
-class StackRestart:
-    """What was seen of a whole restart: the engine's events, and rows before and after."""
-
-    events: list[dict[str, Any]]
-    rows_before: dict[str, int]
-    rows_after: dict[str, int]
-    seconds: float
-
-
-@pytest.fixture(scope="module")
-def stack_restart(lab: Lab) -> StackRestart:
-    """`k2chaos lab down`, then `lab up`, with a market that stands still."""
-    lab.await_well()
-    with lab.trading_at(0):
-        lab.await_all()
-        before = dict(lab.stages.newest_emitted())
-        began = lab.clock.monotonic()
-        _k2chaos("lab", "down")
-        with EngineEvents(lab.runtime.engine, lab.pipeline.compose.project) as events:
-            _k2chaos("lab", "up")
-            lab.await_well()
-        seconds = lab.clock.monotonic() - began
-        shown = {key: one.sequence for key, one in lab.stages.newest("api", before).items()}
-    return StackRestart(events.seen, before, shown, seconds)
+# The whole stack down and up again, and the engine under it.
 
 
 @covers("start and stop")
@@ -253,10 +174,23 @@ def test_a_service_starts_when_those_it_needs_are_healthy(stack_restart: StackRe
             assert first[need, "healthy"] <= first[service.name, "start"], (service.name, need)
 
 
+def test_the_compose_file_declares_the_dependencies_that_there_are() -> None:
+    needs = {one.name: set(one.needs) for one in read_services(COMPOSE)}
+
+    assert needs["binance-stream"] >= {"exchange", "kafka", "schema-registry-1"}
+    assert needs["consumer-crypto"] >= {"kafka", "schema-registry-1", "object-store"}
+    assert needs["consumer-crypto"] >= {"iceberg-rest"} <= needs["k2-query-api"]
+    assert needs["iceberg-rest"] >= {"postgres", "object-store"}
+    assert needs["schema-registry-1"] == needs["schema-registry-2"] == {"kafka"}
+
+
 @covers("start and stop", "table -> API")
 def test_a_restart_of_the_whole_stack_keeps_every_record(stack_restart: StackRestart) -> None:
-    assert stack_restart.rows_before
-    assert stack_restart.rows_before == stack_restart.rows_after
+    assert stack_restart.newest_before
+    assert stack_restart.newest_before == stack_restart.newest_after
+    assert 0 < stack_restart.rows[0] == stack_restart.rows[1]
+    for service, (before, after) in stack_restart.states.items():
+        assert before.container_id != after.container_id, f"{service} was not taken down"
 
 
 # What the containers are, as they run.
@@ -306,12 +240,6 @@ def test_no_log_holds_a_secret(flowing: Lab) -> None:
             read += len(log)
             assert [] == [name for name, value in secrets.items() if value in log], service
     assert read > 0, "all logs are empty: nothing was tested"
-
-
-def _k2chaos(*words: str) -> None:
-    command = [str(Path(sys.executable).with_name("k2chaos")), *words]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300)
-    assert 0 == done.returncode, done.stdout + done.stderr
 
 
 def _bytes(text: str) -> int:
