@@ -36,12 +36,15 @@ def lab() -> None:
 
 
 @lab.command("engine", short_help="Get a container engine, without starting the lab.")
-def engine() -> int:
+@click.option("--restart", is_flag=True, help="Restart the one that runs, with the lab on it.")
+def engine(*, restart: bool) -> int:
     """
     Get a container engine and the base image; start nothing else.
 
     An engine that answers is used as it is. Where none does, it is installed and started on
-    Debian and Ubuntu as root; anywhere else the message says what to install.
+    Debian and Ubuntu as root; anywhere else the message says what to install. With --restart, the
+    engine is ended and started again, as an upgrade does: containers come back as far as their
+    restart policies promise. Refused while others than the lab run on it.
 
     \b
     Example:
@@ -49,9 +52,13 @@ def engine() -> int:
     """  # noqa: D301
     from rich.console import Console
 
-    from k2chaos.system.lab import prepare_engine
+    from k2chaos.system.lab import prepare_engine, restart_engine
 
-    prepare_engine(Console())
+    if restart:
+        _refuse_during_a_run()
+        restart_engine(Console())
+    else:
+        prepare_engine(Console())
     return 0
 
 

@@ -3,23 +3,38 @@
 import json
 import subprocess
 import tempfile
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
 
 _END_SECONDS: Final = 5.0
 
 
-class EngineEvents:
+@dataclass(frozen=True)
+class Event:
     """
-    Listens while the block runs.
+    One event of a container.
 
     Attributes:
-        seen: ``service``, ``action`` (``start``, ``die``, ``healthy``, ...) and ``at`` (seconds).
+        action: ``start``, ``kill``, ``die``, ``healthy``, ...
+        at: Seconds since 1970, by the engine's clock.
+        signal: Of a ``kill``.
+        exit_code: Of a ``die``.
     """
+
+    service: str
+    action: str
+    at: float
+    signal: int | None = None
+    exit_code: int | None = None
+
+
+class EngineEvents:
+    """Listens while the block runs; all that was *seen* can be read afterwards."""
 
     def __init__(self, engine: str, project: str) -> None:
         """Listen to the containers of *project*."""
-        self.seen: list[dict[str, Any]] = []
+        self.seen: list[Event] = []
         self._project = f"label=com.docker.compose.project={project}"
         self._engine = engine
 
@@ -46,7 +61,12 @@ class EngineEvents:
             self.seen = [_event(json.loads(line)) for line in self._heard]
 
 
-def _event(said: dict[str, Any]) -> dict[str, Any]:
-    action = said["Action"].removeprefix("health_status: ")
-    service = said["Actor"]["Attributes"].get("com.docker.compose.service", "")
-    return {"service": service, "action": action, "at": said["timeNano"] / 1e9}
+def _event(said: dict[str, Any]) -> Event:
+    about = said["Actor"]["Attributes"]
+    return Event(
+        service=about.get("com.docker.compose.service", ""),
+        action=said["Action"].removeprefix("health_status: "),
+        at=said["timeNano"] / 1e9,
+        signal=int(about["signal"]) if "signal" in about else None,
+        exit_code=int(about["exitCode"]) if "exitCode" in about else None,
+    )

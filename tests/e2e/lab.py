@@ -34,6 +34,9 @@ from tests.e2e.content import iceberg_table
 
 T = TypeVar("T")
 
+USUAL_RATE: Final = 100.0
+"""Trades a second of a market that flows; between tests it stands still."""
+
 HEALTH_PORTS: Final = {"exchange": 8900, "source": 8910, "sink": 8911, "api": 8000}
 """Where the services of ours tell how they are, on the host's loopback."""
 
@@ -75,6 +78,17 @@ class Lab:
             yield
         finally:
             self.rate = before
+
+    @contextlib.contextmanager
+    def flowing(self, trades_per_second: float) -> Iterator[None]:
+        """
+        Trade at a rate while the block runs, which begins when the API shows the flow.
+
+        Before its first trade is seen, a symbol that stood still is as stale as it stood still.
+        """
+        with self.trading_at(trades_per_second):
+            self.await_arrival(self.emit(len(self.stages.newest_emitted())), "api")
+            yield
 
     def emit(self, count: int, symbols: Sequence[str] = ()) -> Window:
         """Let the exchange emit exactly *count* trades now; exactly these are in the window."""

@@ -11,26 +11,25 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from k2chaos.evidence.baseline import Baseline
 from k2chaos.evidence.records import Window
-from k2chaos.system.faults.process import Crash, Kill, Pause, Stop
+from k2chaos.system.faults.process import Crash, Kill, Pause
 from k2chaos.system.runtime import ContainerState
-from tests.e2e.events import EngineEvents
-from tests.e2e.lab import Lab
+from tests.e2e.events import EngineEvents, Event
+from tests.e2e.lab import USUAL_RATE, Lab
 from tests.e2e.recording import Look, Recording, recorded
 
 OURS: Final = ("exchange", "source", "sink", "api")
 """The services that are the lab's own code; the others are what they lean on."""
-GRACE_SECONDS: Final = {"exchange": 15.0, "source": 15.0, "sink": 30.0, "api": 15.0}
-"""As in ``stack/compose.yaml``."""
-
-CRASHED: Final = (*OURS, "catalog", "catalog-db")
+CRASHED: Final = ("catalog-db", "catalog", *OURS)
 """Broker and store are killed by outages of their own."""
 MIDWAY_RECORDS: Final = 600
 _NOTICED_SECONDS: Final = 60.0
 _COMMAND_SECONDS: Final = 300.0
+_UP_SECONDS: Final = 180.0
+_REFUSED: Final = 2
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ def kill_until(lab: Lab, role: str, is_met: Callable[[Look], bool], what: str) -
     """The service of *role* killed until others have said so, with records emitted midway."""
     lab.await_well()
     baseline = lab.baseline()
-    with recorded(lab) as recording:
+    with lab.flowing(USUAL_RATE), recorded(lab) as recording:
         with lab.outage(Kill, role) as hold:
             recording.broken_from = hold.injected_at
             lab.emit(MIDWAY_RECORDS)
@@ -85,25 +84,25 @@ class Restarts:
 
 def restart_source_and_sink(lab: Lab) -> Restarts:
     """
-    Kill the sink with a batch in its hands, then the source, while a registry is away.
+    Kill the sink with a batch in its hands, then the source; start both while a registry is away.
 
     The store is frozen while the sink has the records, so that it cannot have written them.
     """
+    lab.await_well()
     baseline = lab.baseline()
-    with (
-        lab.breaking("restarts") as breaking,
-        breaking.hold(Kill, "registry", "schema-registry-1"),
-    ):
+    first = ("registry", "schema-registry-1")
+    with lab.breaking("restarts") as breaking, ExitStack() as away:
         with ExitStack() as sink_is_down:
             with breaking.hold(Pause, "store"):
                 unwritten = lab.emit(2_000)
                 lab.await_arrival(unwritten, "topic")
                 sink_is_down.enter_context(breaking.hold(Kill, "sink"))
             rows = lab.stages.read_window("table", unwritten, baseline).num_rows
+            away.enter_context(breaking.hold(Kill, *first))
             with breaking.hold(Kill, "source"):
                 unseen = lab.emit(3_000)
         lab.await_arrival(unseen, "api", 60)
-        registry = lab.state("registry", "schema-registry-1")
+        registry = lab.state(*first)
     lab.await_well()
     window = Window(unwritten.after, unseen.until)
     return Restarts(window, baseline, unwritten, unseen, rows, registry)
@@ -117,11 +116,11 @@ class Crashes(Outage):
 
 
 def crash_one_by_one(lab: Lab) -> Crashes:
-    """Crash every service of ours, the catalog and its database; their policies answer."""
+    """Crash the catalog, its database and every service of ours; their policies answer."""
     lab.await_well()
     baseline = lab.baseline()
     before = {role: lab.state(role) for role in CRASHED}
-    with lab.breaking("crashes") as breaking:
+    with lab.flowing(USUAL_RATE), lab.breaking("crashes") as breaking:
         for role in CRASHED:
             with breaking.hold(Crash, role):
                 pass
@@ -131,85 +130,77 @@ def crash_one_by_one(lab: Lab) -> Crashes:
 
 
 @dataclass(frozen=True)
-class Stops(Outage):
-    """Services stopped one after the other: seconds to the end, and exit code, by role."""
-
-    ends: dict[str, tuple[float, int]] = field(default_factory=dict)
-
-
-def stop_one_by_one(lab: Lab) -> Stops:
-    """Stop every service of ours, as an operator does, and start it again."""
-    lab.await_well()
-    baseline = lab.baseline()
-    ends = {}
-    with lab.breaking("stops") as breaking:
-        for role in OURS:
-            grace = GRACE_SECONDS[role]
-            with breaking.hold(Stop, role, grace_seconds=grace) as hold:
-                ends[role] = (hold.inject_seconds, lab.state(role).exit_code)
-    lab.await_well()
-    return Stops(lab.stages.window_since(baseline), baseline, ends=ends)
-
-
-@dataclass(frozen=True)
-class StackRestart:
+class StackRestart(Outage):
     """
-    The whole stack down and up again, or the engine under it.
+    The whole stack down and up again, or the engine under it, while trades were flowing.
 
     Attributes:
-        newest_before: By symbol, the newest trade that the API showed before.
-        newest_after: The same afterwards, nothing having been emitted.
-        rows: Of the table, before and after.
         states: By service, before and after.
+        rows: Of the table, before the window and after it.
         events: What the engine told of containers meanwhile; none where it was itself away.
     """
 
-    newest_before: dict[str, int]
-    newest_after: dict[str, int]
-    rows: tuple[int, int]
-    states: dict[str, tuple[ContainerState, ContainerState]]
-    events: list[dict[str, Any]]
+    states: dict[str, tuple[ContainerState, ContainerState]] = field(default_factory=dict)
+    rows: tuple[int, int] = (0, 0)
+    events: list[Event] = field(default_factory=list)
 
 
 def restart_stack(lab: Lab) -> StackRestart:
-    """`k2chaos lab down`, then `lab up`; the market stands still and its data stay."""
+    """`k2chaos lab down`, then `lab up`; data stay."""
 
-    def down_and_up() -> list[dict[str, Any]]:
-        k2chaos("lab", "down")
+    def down_and_up() -> list[Event]:
         with EngineEvents(lab.runtime.engine, lab.pipeline.compose.project) as events:
+            k2chaos("lab", "down")
             k2chaos("lab", "up")
         return events.seen
 
     return _restarted(lab, down_and_up)
 
 
-def restart_engine(lab: Lab) -> StackRestart:
-    """The engine ended and started again; nobody brings the containers up but their policies."""
+class RefusedError(Exception):
+    """k2chaos refuses to do it here, and nothing was changed; says why."""
 
-    def restart() -> list[dict[str, Any]]:
+
+def restart_engine(lab: Lab) -> StackRestart:
+    """
+    The engine ended and started again; nobody brings the containers up but their policies.
+
+    Raises:
+        RefusedError: It is not ours to restart.
+    """
+
+    def restart() -> list[Event]:
         k2chaos("lab", "engine", "--restart")
         return []
 
     return _restarted(lab, restart)
 
 
-def _restarted(lab: Lab, act: Callable[[], list[dict[str, Any]]]) -> StackRestart:
+def _restarted(lab: Lab, act: Callable[[], list[Event]]) -> StackRestart:
     lab.await_well()
-    with lab.trading_at(0):
-        lab.await_all()
-        newest, rows, before = lab.newest_shown(), lab.rows(), lab.states()
+    baseline, rows, before = lab.baseline(), lab.rows(), lab.states()
+    with lab.flowing(USUAL_RATE):
         events = act()
-        lab.await_well(180)
-        after = lab.states()
-        states = {name: (before[name], after[name]) for name in before}
-        return StackRestart(newest, lab.newest_shown(), (rows, lab.rows()), states, events)
+        lab.await_well(_UP_SECONDS)
+    window = lab.stages.window_since(baseline)
+    lab.await_arrival(window, "api")
+    after = lab.states()
+    return StackRestart(
+        window,
+        baseline,
+        states={name: (before[name], after[name]) for name in before},
+        rows=(rows, lab.rows()),
+        events=events,
+    )
 
 
 def k2chaos(*words: str) -> str:
-    """What the command prints; it must succeed."""
+    """What the command prints; it must succeed, or be refused."""
     command = [str(Path(sys.executable).with_name("k2chaos")), *words]
     done = subprocess.run(
         command, check=False, capture_output=True, text=True, timeout=_COMMAND_SECONDS
     )
+    if done.returncode == _REFUSED:
+        raise RefusedError(done.stderr)
     assert done.returncode == 0, f"{' '.join(command)}: {done.stdout}{done.stderr}"
     return done.stdout

@@ -3,6 +3,7 @@
 import contextlib
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -49,31 +50,36 @@ def _carry_out(todo: Plan, facts: HostFacts, task: Task) -> None:
         apt.update(task)
         apt.install(packages(todo, apt.available), task)
     # A package may have started its daemon by itself; that takes a moment.
-    if todo.start is Start.NOT or _answers(facts.address, _SETTLE_SECONDS):
+    if todo.start is Start.NOT or answers(facts.address, _SETTLE_SECONDS):
         return
     if todo.start is Start.SYSTEMD:
         run(["systemctl", "start", "docker"], task.say)
-        if not _answers(facts.address, _START_SECONDS):
+        if not answers(facts.address, _START_SECONDS):
             message = "systemd started docker, but it does not answer: see journalctl -u docker"
             raise LabError(message)
         return
-    _start_by_hand(facts.address, task)
+    start_by_hand(facts.address, task)
 
 
-def _start_by_hand(address: str, task: Task) -> None:
-    """Start ``dockerd`` in a session of its own, so that it outlives this command."""
+def start_by_hand(address: str, task: Task, command: Sequence[str] = ("dockerd",)) -> None:
+    """
+    Start a daemon in a session of its own, so that it outlives this command; wait for its answer.
+
+    Raises:
+        LabError: It ended, or is silent; carries the end of its log.
+    """
     folder = platformdirs.user_state_path("k2chaos", ensure_exists=True)
     log = folder / "dockerd.log"
     _drop_stale_pid_files()
     with log.open("ab") as out:
         before = out.tell()
         daemon = subprocess.Popen(
-            ["dockerd"], cwd="/", stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+            command, cwd="/", stdin=subprocess.DEVNULL, stdout=out, stderr=out,
             start_new_session=True,
         )  # fmt: skip
     task.say(f"started dockerd; its log is {log}")
     deadline = time.monotonic() + _START_SECONDS
-    while not _answers(address, 0.5):
+    while not answers(address, 0.5):
         if daemon.poll() is not None or time.monotonic() > deadline:
             ended = f"ended with {daemon.returncode}" if daemon.poll() is not None else "is silent"
             lines = log.read_bytes()[before:].decode("utf-8", "replace").splitlines()
@@ -81,7 +87,8 @@ def _start_by_hand(address: str, task: Task) -> None:
             raise LabError("\n".join([message, *lines[-_TAIL_LINES:]]))
 
 
-def _answers(address: str, seconds: float) -> bool:
+def answers(address: str, seconds: float) -> bool:
+    """Whether an engine answers at *address* within *seconds*."""
     deadline = time.monotonic() + seconds
     while True:
         try:
