@@ -7,9 +7,15 @@ EXPERIMENTS ?= experiments/broker-restart.json experiments/sink-kill.json experi
 
 .DEFAULT_GOAL := help
 .PHONY: help setup engine check format docs test lab lab-down demo chaos bench soak failing-well lock clean
+.PHONY: test-e2e test-e2e-pipeline test-e2e-health test-e2e-freshness test-e2e-scenarios
+.PHONY: validate-pipeline
+
+# The end-to-end suite brings the lab up itself, where it is not; `make test` leaves it out.
+E2E     := $(BIN)/python -m pytest
+CORE    := -m "e2e and not scenario"
 
 help: ## Print this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.installed engine ## Install everything: Python packages (pinned, hashed) and a container engine
 
@@ -38,6 +44,24 @@ docs: $(VENV)/.installed ## Write the reference pages from the code
 
 test: setup ## Unit tests, and the contract suite on fakes and on the real engine
 	$(BIN)/python -m pytest
+
+test-e2e: setup ## End-to-end tests on the lab: the pipeline whole (under five minutes)
+	$(E2E) tests/e2e $(CORE)
+
+test-e2e-pipeline: setup ## ... only the way of the data, record by record
+	$(E2E) tests/e2e/test_complete_pipeline.py $(CORE)
+
+test-e2e-health: setup ## ... only the stack: order, health, restarts, limits
+	$(E2E) tests/e2e/test_docker_stack.py $(CORE)
+
+test-e2e-freshness: setup ## ... only freshness, throughput, answers and what they use
+	$(E2E) tests/e2e/test_data_freshness.py $(CORE)
+
+test-e2e-scenarios: setup ## ... the advanced scenarios, which the others leave out
+	$(E2E) tests/e2e -m scenario
+
+validate-pipeline: setup ## Look at the running pipeline: services, freshness, flow, a window of records; breaks nothing
+	@$(BIN)/k2chaos validate-pipeline
 
 lab: setup ## Bring the lab up and wait until all of it is healthy
 	@$(BIN)/k2chaos lab up
