@@ -8,10 +8,12 @@ EXPERIMENTS ?= experiments/broker-restart.json experiments/sink-kill.json experi
 .DEFAULT_GOAL := help
 .PHONY: help setup engine check format docs test lab lab-down demo chaos bench soak failing-well lock clean
 .PHONY: test-e2e test-e2e-pipeline test-e2e-health test-e2e-freshness test-e2e-scenarios
-.PHONY: validate-pipeline
+.PHONY: validate-pipeline e2e-soak
 
 # The end-to-end suite brings the lab up itself, where it is not; `make test` leaves it out.
 E2E     := $(BIN)/python -m pytest
+E2ETOOL := $(BIN)/python -m tools.e2e
+RUNS    ?= 50
 CORE    := -m "e2e and not scenario"
 
 help: ## Print this help
@@ -59,6 +61,9 @@ test-e2e-freshness: setup ## ... only freshness, throughput, answers and what th
 
 test-e2e-scenarios: setup ## ... the advanced scenarios, which the others leave out
 	$(E2E) tests/e2e -m scenario
+
+e2e-soak: setup ## The end-to-end suite RUNS times more (50); adds up in journals/e2e/soak.jsonl
+	@$(E2ETOOL) soak --runs $(RUNS)
 
 validate-pipeline: setup ## Look at the running pipeline: services, freshness, flow, a window of records; breaks nothing
 	@$(BIN)/k2chaos validate-pipeline

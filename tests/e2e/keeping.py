@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.metrics import MEASURED, RESOURCES, Measured, Recorder, Selection, commit, now
+from tests.e2e.metrics import MEASURED, RESOURCES, Measured, Recorder, Selection
+from tools.e2e.origin import commit, now
 
 
 class KeepMetrics:

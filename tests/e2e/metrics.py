@@ -8,10 +8,8 @@ units are in the names. `tools.e2e.runs` reads it.
 
 import os
 import platform
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -19,6 +17,7 @@ import numpy as np
 import pytest
 
 from tools.e2e.jsonlines import append
+from tools.e2e.origin import now
 
 FILE: Final = Path("journals/e2e/metrics.jsonl")
 _GIBI = 1 << 30
@@ -86,11 +85,6 @@ class Selection:
     selected: int
     collected: int
     files: Sequence[str]
-
-
-def now() -> str:
-    """This second, as the lines tell it."""
-    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 class Recorder:
@@ -174,16 +168,6 @@ def _machine() -> dict[str, Any]:
         "memory_gib": round(memory / _GIBI, 1),
         "python": platform.python_version(),
     }
-
-
-def commit(folder: Path = Path()) -> str | None:
-    """The short commit that *folder* stands on, with -dirty where it was changed; or nothing."""
-    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--exclude=*"]
-    try:
-        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() or None if done.returncode == 0 else None
 
 
 def keep(line: Mapping[str, Any], file: Path = FILE) -> None:

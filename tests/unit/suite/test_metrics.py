@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.metrics import Measured, Recorder, Selection, commit
+from tests.e2e.metrics import Measured, Recorder, Selection
 from tools.e2e import jsonlines
+from tools.e2e.origin import commit
 from tools.e2e.runs import read_runs
 
 
