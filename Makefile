@@ -8,7 +8,7 @@ EXPERIMENTS ?= experiments/broker-restart.json experiments/sink-kill.json experi
 .DEFAULT_GOAL := help
 .PHONY: help setup engine check format docs test lab lab-down demo chaos bench soak failing-well lock clean
 .PHONY: test-e2e test-e2e-pipeline test-e2e-health test-e2e-freshness test-e2e-scenarios
-.PHONY: validate-pipeline e2e-soak
+.PHONY: validate-pipeline e2e-soak e2e-criteria
 
 # The end-to-end suite brings the lab up itself, where it is not; `make test` leaves it out.
 E2E     := $(BIN)/python -m pytest
@@ -66,6 +66,9 @@ test-e2e-scenarios: setup ## ... the advanced scenarios, which the others leave 
 
 e2e-soak: setup ## The end-to-end suite RUNS times more (50); adds up in journals/e2e/soak.jsonl
 	@$(E2ETOOL) soak --runs $(RUNS)
+
+e2e-criteria: $(VENV)/.installed ## Write the page of success criteria from the last complete run and the soak
+	@$(E2ETOOL) criteria
 
 validate-pipeline: setup ## Look at the running pipeline: services, freshness, flow, a window of records; breaks nothing
 	@$(BIN)/k2chaos validate-pipeline

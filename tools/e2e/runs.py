@@ -18,7 +18,7 @@ PASSED: Final = "passed"
 
 
 @dataclass(frozen=True)
-class TestLine:
+class Line:
     """
     How one test ended in one run.
 
@@ -55,7 +55,7 @@ class Run:
 
     run: str
     commit: str | None
-    tests: tuple[TestLine, ...]
+    tests: tuple[Line, ...]
     session: Mapping[str, Any] | None
 
     @property
@@ -94,10 +94,10 @@ def _run(name: str, lines: list[dict[str, Any]]) -> Run:
     return Run(name, lines[0].get("commit"), tests, sessions[-1] if sessions else None)
 
 
-def _test(line: Mapping[str, Any]) -> TestLine:
+def _test(line: Mapping[str, Any]) -> Line:
     measured = dict(_figures("", line.get("measured") or {}))
     measured |= dict(_figures("resources.", line.get("resources") or {}))
-    return TestLine(
+    return Line(
         line["test"],
         line["outcome"],
         float(line.get("seconds") or 0),
