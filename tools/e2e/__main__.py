@@ -6,6 +6,7 @@ import click
 
 from tools.e2e.criteria_page import criteria
 from tools.e2e.pages import pages
+from tools.e2e.report import report
 from tools.e2e.soak import soak
 from tools.e2e.soaked import soak_report
 
@@ -15,7 +16,7 @@ def cli() -> None:
     """Tools for the end-to-end suite."""
 
 
-for command in (criteria, pages, soak, soak_report):
+for command in (criteria, pages, report, soak, soak_report):
     cli.add_command(command)
 
 
