@@ -63,12 +63,11 @@ def print_trends(console: Console, runs: Sequence[Run]) -> None:
 
 def _trends(title: str, series: Sequence[Series]) -> Table:
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    # Narrow: in a small terminal the trend would lose its newest runs.
     table.add_column("", min_width=20)
     for name in ("last", "median", "min", "max"):
         table.add_column(name, justify="right", no_wrap=True)
-    # Cut to a narrow terminal it would lose the newest runs.
-    widest = max((len(one.points) for one in series), default=0)
-    table.add_column("trend", no_wrap=True, min_width=widest)
+    table.add_column("trend", no_wrap=True)
     group = ""
     for one in series:
         if one.group != group and one.name != "seconds":
