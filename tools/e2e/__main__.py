@@ -4,6 +4,7 @@ import sys
 
 import click
 
+from tools.e2e.changed import changed
 from tools.e2e.criteria_page import criteria
 from tools.e2e.pages import pages
 from tools.e2e.report import report
@@ -16,7 +17,7 @@ def cli() -> None:
     """Tools for the end-to-end suite."""
 
 
-for command in (criteria, pages, report, soak, soak_report):
+for command in (changed, criteria, pages, report, soak, soak_report):
     cli.add_command(command)
 
 
