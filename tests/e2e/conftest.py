@@ -1,8 +1,11 @@
 """Fixtures of the end-to-end tests: a lab that is up, and a market that does what a test says."""
 
 import os
+import signal
+import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,8 +14,9 @@ from k2chaos.errors import EngineUnreachable
 from k2chaos.pipeline_file import load_pipeline
 from k2chaos.system.engine import connect
 from k2chaos.system.stages import open_stages
+from tests.e2e.keeping import KeepMetrics
 from tests.e2e.lab import USUAL_RATE, Lab
-from tests.e2e.metrics import Measured, keep
+from tests.e2e.metrics import MEASURED, Measured
 from tests.e2e.outages import (
     Crashes,
     Outage,
@@ -26,9 +30,15 @@ from tests.e2e.outages import (
     restart_stack,
 )
 from tests.e2e.preflight import NotUsableError, make_usable
+from tests.e2e.session import Keeper, alone, put_back, recorder_of, remember
 
 PIPELINE = Path("pipelines/lab.yaml")
-MEASURED = pytest.StashKey[Measured]()
+KEEPER = pytest.StashKey[Keeper]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep what is measured, and how every test ended."""
+    config.pluginmanager.register(KeepMetrics(), "e2e-metrics")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -40,8 +50,32 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A lab that the test before has left broken is repaired, and the repair is reported."""
+    if keeper := item.config.stash.get(KEEPER, None):
+        keeper.repair(item.nodeid)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """What the services used since the last test."""
+    if keeper := item.config.stash.get(KEEPER, None):
+        keeper.count(item)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What had to be repaired."""
+    repairs = recorder_of(terminalreporter.config).repairs
+    if repairs:
+        terminalreporter.section("repairs of the lab")
+    for one in repairs:
+        what = f"{one.trouble}: {one.repair}, {one.seconds:.0f} s"
+        terminalreporter.write_line(f"before {one.before_test}: {what}")
+
+
 @pytest.fixture(scope="session")
-def lab() -> Iterator[Lab]:
+def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
     """
     The lab: the one that runs, or brought up; found unusable, it is said why in the first seconds.
 
@@ -55,17 +89,61 @@ def lab() -> Iterator[Lab]:
             raise
         pytest.skip(f"no container engine may be used: {error}")
     os.environ.setdefault("K2CHAOS_JOURNALS", "journals/e2e/runs")
+    signal.signal(signal.SIGTERM, _interrupt)
     lab = Lab(file, open_stages(file.pipeline), runtime)
     try:
-        make_usable(lab)
+        with alone(file.pipeline.compose.project) as state:
+            found = remember(state, lab)
+            try:
+                make_usable(lab, partial(_say, request.config))
+                # A market that stands still has nothing to wait for; who wants a flow says so.
+                lab.rate = 0
+                recorder = recorder_of(request.config)
+                recorder.engine = runtime.version()
+                request.config.stash[KEEPER] = Keeper(lab, recorder)
+                yield lab
+            finally:
+                put_back(state, lab, found)
     except NotUsableError as error:
         pytest.exit(f"the lab cannot be tested: {error}", returncode=1)
-    before = lab.rate
-    # A market that stands still has nothing to wait for; who wants a flow says so.
-    lab.rate = 0
-    yield lab
-    lab.rate = before
-    lab.stages.close()
+    finally:
+        lab.stages.close()
+
+
+def _interrupt(*_: object) -> None:
+    """A SIGTERM ends a session as Ctrl-C does: faults healed, the lab as it was found."""
+    raise KeyboardInterrupt
+
+
+def _say(config: pytest.Config, text: str) -> None:
+    capture = config.pluginmanager.get_plugin("capturemanager")
+    with capture.global_and_fixture_disabled() if capture else nullcontext():
+        sys.stderr.write(f"\n{text}\n")
+        sys.stderr.flush()
+
+
+@pytest.fixture
+def measured(request: pytest.FixtureRequest) -> Measured:
+    """Where a test leaves its figures; they are kept with its outcome."""
+    found = Measured()
+    request.node.stash[MEASURED] = found
+    return found
+
+
+@pytest.fixture
+def still(lab: Lab) -> Lab:
+    """The lab with a market that stands still: only what the test asks for is emitted."""
+    lab.await_well()
+    assert lab.rate == 0, "a test before this one left the market running"
+    return lab
+
+
+@pytest.fixture
+def flowing(lab: Lab) -> Iterator[Lab]:
+    """The lab with a market at its usual pace, all of it well."""
+    lab.await_well()
+    with lab.flowing(USUAL_RATE):
+        yield lab
 
 
 @pytest.fixture(scope="session")
@@ -118,45 +196,3 @@ def engine_restart(lab: Lab) -> StackRestart:
         if os.environ.get("CI") == "true":
             raise
         pytest.skip(str(error))
-
-
-@pytest.fixture
-def measured(request: pytest.FixtureRequest) -> Measured:
-    """Where a test leaves its figures; they are kept with its outcome."""
-    found = Measured()
-    request.node.stash[MEASURED] = found
-    return found
-
-
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """Keep how every test ended, how long it took and what it measured."""
-    outcome = yield
-    report = outcome.get_result()  # type: ignore[attr-defined]
-    if report.when == "call" or (report.when == "setup" and not report.passed):
-        figures = item.stash.get(MEASURED, Measured()).found
-        keep(
-            {
-                "at": datetime.now(UTC).isoformat(timespec="seconds"),
-                "test": item.nodeid,
-                "outcome": report.outcome,
-                "seconds": round(report.duration, 2),
-                "measured": figures,
-            }
-        )
-
-
-@pytest.fixture
-def still(lab: Lab) -> Lab:
-    """The lab with a market that stands still: only what the test asks for is emitted."""
-    lab.await_well()
-    assert lab.rate == 0, "a test before this one left the market running"
-    return lab
-
-
-@pytest.fixture
-def flowing(lab: Lab) -> Iterator[Lab]:
-    """The lab with a market at its usual pace, all of it well."""
-    lab.await_well()
-    with lab.flowing(USUAL_RATE):
-        yield lab

@@ -94,6 +94,7 @@ class Recorder:
     Attributes:
         run: ISO start of the session, which names it.
         engine: Version of the container engine, as soon as somebody knows it.
+        repairs: What had to be put right so far.
     """
 
     def __init__(self, run: str, file: Path = FILE, commit: str | None = None) -> None:
@@ -102,7 +103,7 @@ class Recorder:
         self._file = file
         self._commit = commit
         self._phases: dict[str, dict[str, Report]] = {}
-        self._repairs: list[Repair] = []
+        self.repairs: list[Repair] = []
 
     def test(
         self,
@@ -121,7 +122,7 @@ class Recorder:
 
     def repair(self, before_test: str, trouble: str, repair: str, seconds: float) -> None:
         """Take note of what had to be put right; it stands in the session's line."""
-        self._repairs.append(Repair(now(), before_test, trouble, repair, round(seconds, 2)))
+        self.repairs.append(Repair(now(), before_test, trouble, repair, round(seconds, 2)))
 
     def session(self, seconds: float, exit_code: int, selection: Selection) -> None:
         """Write the session's line: it was not killed."""
@@ -129,7 +130,7 @@ class Recorder:
             "seconds": round(seconds, 2),
             "exit_code": exit_code,
             **asdict(selection),
-            "repairs": [asdict(one) for one in self._repairs],
+            "repairs": [asdict(one) for one in self.repairs],
             "machine": _machine() | {"engine": self.engine},
         }
         append(self._file, {"run": self.run, "commit": self._commit, "session": session})

@@ -7,6 +7,7 @@ waits minutes for a test to fail of something that could have been said at once.
 
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -15,6 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from k2chaos.errors import StageBlind, StageUnavailable
+from k2chaos.evidence.state import held_pipelines, state_directory
+from k2chaos.system.lab import lab_status
 from tests.e2e.content import ask, iceberg_table
 from tests.e2e.lab import Lab
 
@@ -28,27 +31,55 @@ class NotUsableError(Exception):
     """The lab is in a state in which no test could tell anything."""
 
 
-def make_usable(lab: Lab) -> None:
+def make_usable(lab: Lab, say: Callable[[str], None]) -> None:
     """
-    Bring the lab up where it is not, then check what a test cannot mend.
+    Bring the lab up where it is not whole or not this clone's, then check what cannot be mended.
 
     Raises:
         NotUsableError: What is wrong, and what to do.
     """
-    if lab.troubles():
-        _bring_up(lab)
+    check_nobody_else(lab.pipeline.compose.project)
+    if wrong := lab.troubles() or foreign_images():
+        say(f"bringing the lab up, which takes a minute or two: {', '.join(wrong)}")
+        bring_up()
+    if bugs := sorted({bug for one in lab_status() for bug in one.bugs}):
+        say(f"the lab has bugs on purpose, tests should fail of them: {', '.join(bugs)}")
     check_key(lab)
     check_clock(lab)
     check_rows(lab)
 
 
-def _bring_up(lab: Lab) -> None:
-    """Start what is missing; `k2chaos lab up` names ports held by others, and all else."""
-    sys.stderr.write(f"\nbringing the lab up ({', '.join(lab.troubles())})\n")
+def bring_up() -> None:
+    """
+    Start what is missing; `k2chaos lab up` names ports held by others, and all else.
+
+    Raises:
+        NotUsableError: With what it said.
+    """
     command = [str(Path(sys.executable).with_name("k2chaos")), "lab", "up"]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=_UP_SECONDS)
     if done.returncode != 0:
         message = f"`k2chaos lab up` ended with {done.returncode}:\n{done.stdout}{done.stderr}"
+        raise NotUsableError(message)
+
+
+def foreign_images() -> list[str]:
+    """Services that run what another clone or another commit has built."""
+    return [
+        f"{one.service} runs an image that is not this clone's"
+        for one in lab_status()
+        if not one.current
+    ]
+
+
+def check_nobody_else(project: str) -> None:
+    """No run of k2chaos may hold the lab."""
+    holder = held_pipelines(state_directory()).get(project)
+    if holder is not None:
+        message = (
+            f"run {holder.run} (process {holder.pid}) is using it; wait for its end, or interrupt "
+            "it (Ctrl-C there)"
+        )
         raise NotUsableError(message)
 
 
@@ -88,14 +119,30 @@ def check_rows(lab: Lab) -> None:
     """The table must hold trades of the exchange only: counts are compared record by record."""
     assert lab.pipeline.table is not None
     emitted = lab.stages.newest_emitted()
-    table = iceberg_table(lab.pipeline)
-    newest = table.scan(selected_fields=("symbol", "exchange", "trade_id")).to_arrow()
-    foreign = newest.filter(pc.invert(pc.is_in(newest["symbol"], pa.array(sorted(emitted)))))
-    if foreign.num_rows:
-        names = sorted(set(foreign["symbol"].to_pylist()))[:5]
+    columns = iceberg_table(lab.pipeline).scan(selected_fields=("symbol", "source_sequence"))
+    found = foreign_rows(columns.to_arrow(), emitted)
+    if found.num_rows:
+        names = sorted(set(found["symbol"].to_pylist()))[:5]
         message = (
-            f"the table {lab.pipeline.table.name} holds {foreign.num_rows} rows of {names}, which "
-            "the exchange never traded: somebody else writes there; "
-            "`k2chaos lab down --volumes` empties it"
+            f"the table {lab.pipeline.table.name} holds {found.num_rows} rows, of {names}, that "
+            "the exchange never emitted: somebody else writes there, or the exchange was given a "
+            "new memory; `k2chaos lab down --volumes` empties both"
         )
         raise NotUsableError(message)
+
+
+def foreign_rows(rows: pa.Table, emitted: Mapping[str, int]) -> pa.Table:
+    """
+    The rows that the exchange never emitted.
+
+    Args:
+        rows: ``symbol`` and ``source_sequence``.
+        emitted: The newest trade id by symbol.
+    """
+    known = pa.table({"symbol": pa.array(emitted, pa.string()), "newest": list(emitted.values())})
+    rows = rows.set_column(0, "symbol", rows["symbol"].cast(pa.string()))
+    joined = rows.join(known, "symbol", join_type="left outer")
+    strange = pc.or_kleene(
+        pc.is_null(joined["newest"]), pc.greater(joined["source_sequence"], joined["newest"])
+    )
+    return joined.filter(strange)
