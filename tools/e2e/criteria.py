@@ -173,10 +173,14 @@ def _judge_files(judged: Judged, files: Mapping[str, bool]) -> None:
 
 
 def _judge_coverage(judged: Judged, snapshot: Mapping[str, Any]) -> None:
-    paths = snapshot["coverage"]
-    covered = [path for path, tests in paths.items() if tests]
-    judged.measured.append(f"{len(covered)} of {len(paths)} paths")
-    judged.missing += [f"no test: {path}" for path in paths if path not in covered]
+    paths: Mapping[str, tuple[int, int]] = snapshot["coverage"]
+    covered = [path for path, (tests, passed) in paths.items() if tests and tests == passed]
+    judged.measured.append(f"{len(covered)} of {len(paths)} paths, with tests that all passed")
+    for path, (tests, passed) in paths.items():
+        if not tests:
+            judged.missing.append(f"no test: {path}")
+        elif passed < tests:
+            judged.missing.append(f"{tests - passed} of {tests} tests did not pass: {path}")
 
 
 def _judge_seconds(judged: Judged, snapshot: Mapping[str, Any]) -> None:
@@ -184,6 +188,10 @@ def _judge_seconds(judged: Judged, snapshot: Mapping[str, Any]) -> None:
     judged.measured.append(f"{seconds:.0f} s, the lab's start included where it was not up")
     if not seconds < most:
         judged.missing.append(f"{seconds:.0f} s is not less than {most:.0f} s")
+    # A suite that fails at once is quick.
+    bad = sum(outcome in {"failed", "error", "skipped"} for outcome in snapshot["tests"].values())
+    if snapshot["exit_code"] or bad:
+        judged.missing.append(f"{bad} tests did not pass, exit code {snapshot['exit_code']}")
 
 
 def _judge_soak(judged: Judged, snapshot: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from tools.e2e.collecting import Collected, core
 from tools.e2e.coverage import Coverage
 from tools.e2e.criteria import Criterion
-from tools.e2e.runs import Run
+from tools.e2e.runs import PASSED, Run
 from tools.e2e.soaked import Soaked, reliability
 
 SNAPSHOT: Final = Path("docs/phases/phase-7-e2e/measured.json")
@@ -51,7 +51,7 @@ def take(
         "scenarios": {"run": beside.run, "commit": beside.commit} if beside else None,
         "tests": {one.test: outcomes.get(one.test, NOT_RUN) for one in coverage.tests},
         "measured": _measured([one for one in (beside, main) if one]),
-        "coverage": {path: len(coverage.on(path)) for path in coverage.paths},
+        "coverage": {path: _passed(coverage, path, outcomes) for path in coverage.paths},
         "kept": _kept(main, runs),
         "soak": _soak(soaked) if soaked else None,
         "files": {file: is_there(file) for one in criteria for file in one.files},
@@ -63,6 +63,12 @@ def last_complete(runs: Iterable[Run], tests: Iterable[Collected]) -> Run | None
     wanted = {one.test for one in tests}
     whole = [run for run in runs if run.is_whole and run.ran(wanted)]
     return max(whole, key=lambda run: run.run, default=None)
+
+
+def _passed(coverage: Coverage, path: str, outcomes: Mapping[str, str]) -> list[int]:
+    """How many tests of the core suite go through *path*, and how many of them passed."""
+    tests = [one.test for one in coverage.on(path)]
+    return [len(tests), sum(outcomes.get(test) == PASSED for test in tests)]
 
 
 def is_there(file: str) -> bool:

@@ -14,8 +14,11 @@ from rich.table import Table
 
 from tools.e2e import jsonlines
 from tools.e2e.intervals import Rate
+from tools.e2e.trends import sentence
 
 SOAK: Final = Path("journals/e2e/soak.jsonl")
+_SHOWN: Final = 3
+"""So many failures of a run, and three times as many flaky tests, are told."""
 _KEYS: Final = {"start", "seconds", "exit_code", "passed", "failed", "error", "skipped"}
 
 
@@ -46,7 +49,9 @@ class Soaked:
 
     def __str__(self) -> str:
         counts = ", ".join(f"{count} {name}" for name, count in self.counts.items() if count)
-        why = [f"{test.split('::')[-1]}: {reason}" for test, reason in self.failures]
+        why = [f"{test.split('::')[-1]}: {reason}" for test, reason in self.failures[:_SHOWN]]
+        if len(self.failures) > _SHOWN:
+            why.append(f"and {len(self.failures) - _SHOWN} more")
         return (
             f"{self.start}  {'green' if self.is_green else 'NOT GREEN'}  "
             f"{counts or 'no test ran'} in {self.seconds:.0f} s, load {self.load[-1]:.1f}"
@@ -140,9 +145,10 @@ def print_report(runs: Sequence[Soaked], remarks: Sequence[str]) -> None:
 
 
 def _table(found: Reliability) -> Table:
-    table = Table("failed", "test", "reasons", title="Flakiest tests", title_justify="left")
-    for test, count, reasons in found.flaky:
-        table.add_row(str(count), escape(test), escape("\n".join(reasons)))
+    title = f"Flakiest of {len(found.flaky)} tests that failed"
+    table = Table("failed", "test, and reasons", title=title, title_justify="left", box=None)
+    for test, count, reasons in found.flaky[: 3 * _SHOWN]:
+        table.add_row(str(count), escape("\n  ".join([sentence(test), *reasons])))
     return table
 
 

@@ -23,7 +23,7 @@ def snapshot(**other: Any) -> dict[str, Any]:
         "scenarios": None,
         "tests": {ONE: "passed", TWO: "passed"},
         "measured": {ONE: {"age.max": 3.2, "b_mib": 5}, TWO: {"age.max": 4.55, "c_mib": 9}},
-        "coverage": {"a -> b": 2, "b -> c": 1},
+        "coverage": {"a -> b": [2, 2], "b -> c": [1, 1]},
         "kept": {"runs": 3},
         "soak": None,
         "files": {"Makefile": True, "gone.md": False},
@@ -94,13 +94,19 @@ def test_files_have_to_be_there() -> None:
 def test_a_path_without_a_test_is_named() -> None:
     assert judged(computed="coverage").is_shown
 
-    found = judged(snapshot(coverage={"a -> b": 2, "b -> c": 0}), computed="coverage")
-    assert (["1 of 2 paths"], ["no test: b -> c"]) == (found.measured, found.missing)
+    found = judged(snapshot(coverage={"a": [2, 2], "b": [0, 0], "c": [3, 2]}), computed="coverage")
+    assert ["1 of 3 paths, with tests that all passed"] == found.measured
+    assert ["no test: b", "1 of 3 tests did not pass: c"] == found.missing
 
 
 def test_the_suite_has_to_be_done_in_time() -> None:
     assert judged(computed="seconds", at_most=300).is_shown
     assert not judged(computed="seconds", at_most=200).is_shown
+
+
+def test_a_suite_that_failed_was_not_done_in_time() -> None:
+    for worse in ({"exit_code": 1}, {"tests": {ONE: "skipped"}}):
+        assert not judged(snapshot(**worse), computed="seconds", at_most=300).is_shown
 
 
 def soak(runs: tuple[int, int], tests: tuple[int, int]) -> dict[str, Any]:

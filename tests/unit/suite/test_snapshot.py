@@ -34,7 +34,7 @@ def test_it_is_the_newest_run_with_every_core_test() -> None:
 
     assert ("2", "commit of 2", 9.0) == (found["run"], found["commit"], found["seconds"])
     assert {"a": "passed", "b": "passed"} == found["tests"]
-    assert {"p": 1, "q": 0} == found["coverage"]
+    assert {"p": [1, 1], "q": [0, 0]} == found["coverage"]
     assert {"no/such/file": False} == found["files"]
 
 
@@ -63,6 +63,7 @@ def test_failures_of_the_newest_run_are_kept_not_passed_over() -> None:
     failed = Line("b", "failed", 1)
 
     assert "failed" == taken(run("1", "a", "b"), run("2", "a", failed))["tests"]["b"]
+    assert [1, 0] == taken(run("2", Line("a", "failed", 1), failed))["coverage"]["p"]
 
 
 def test_figures_are_kept_and_what_services_used_is_only_counted() -> None:

@@ -68,6 +68,13 @@ def test_a_run_is_told_in_a_line_with_the_reason_of_each_failure() -> None:
     assert "test_x[a]: late by 3 s" in said
 
 
+def test_a_run_in_which_all_failed_is_still_told_in_a_few_lines() -> None:
+    said = str(told(line(failures=[failed(f"f.py::t{one}", "late") for one in range(45)])))
+
+    assert 5 == len(said.splitlines())
+    assert said.endswith("and 42 more")
+
+
 def test_lines_that_are_no_runs_are_skipped_with_a_remark(tmp_path: Path) -> None:
     jsonlines.append(tmp_path / "s", {"start": "x"})
     jsonlines.append(tmp_path / "s", line())
@@ -88,7 +95,7 @@ def test_the_report_tells_rates_times_commits_and_the_flaky(tmp_path: Path) -> N
     assert "19 of 20 = 95.00 %" in said
     assert "200 s median, 200 to 200 s" in said
     assert "commit abc: 1 of 2 runs green" in said
-    assert "f.py::t[red]" in said
+    assert "t[red]" in said
     assert "1 x assert 1 == [2]" in said
 
 
