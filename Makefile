@@ -54,7 +54,7 @@ test-e2e: setup ## End-to-end tests on the lab: the pipeline whole (under five m
 	$(E2E) tests/e2e $(CORE)
 
 test-e2e-pipeline: setup ## ... only the way of the data, record by record
-	$(E2E) tests/e2e/test_complete_pipeline.py $(CORE)
+	$(E2E) tests/e2e/test_complete_pipeline.py tests/e2e/test_api_answers.py $(CORE)
 
 test-e2e-health: setup ## ... only the stack: order, health, restarts, limits
 	$(E2E) tests/e2e/test_docker_stack.py $(CORE)

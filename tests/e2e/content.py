@@ -9,7 +9,7 @@ import json
 import ssl
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -18,8 +18,9 @@ from typing import Any, NamedTuple, cast
 import confluent_kafka
 import fastavro
 import httpx
+import pyarrow as pa
 from pyiceberg.catalog import load_catalog
-from pyiceberg.expressions import EqualTo
+from pyiceberg.expressions import And, EqualTo, GreaterThanOrEqual
 from pyiceberg.table import Table
 
 from k2chaos.pipeline import Pipeline
@@ -103,6 +104,16 @@ def _taken(message: confluent_kafka.Message, left: dict[int, int]) -> Message:
     assert not isinstance(key, str)
     assert not isinstance(value, str)
     return Message(partition, offset, key, value, headers)
+
+
+def produce(pipeline: Pipeline, values: Sequence[bytes]) -> None:
+    """Put *values* on the topic, as somebody who is not the source."""
+    assert pipeline.topic is not None
+    options = {"bootstrap.servers": pipeline.topic.bootstrap, "acks": "all"}
+    producer = confluent_kafka.Producer(options)
+    for value in values:
+        producer.produce(pipeline.topic.name, key=b"BTCUSDT", value=value)
+    assert producer.flush(10) == 0, "not all of it was taken"
 
 
 def ends(pipeline: Pipeline, topic: str) -> dict[int, int]:
@@ -193,6 +204,15 @@ def of_table(pipeline: Pipeline, symbol: str, trade_id: int) -> list[Trade]:
     condition = cast("Any", EqualTo)("trade_id", f"BINANCE-{trade_id}")
     rows = iceberg_table(pipeline).scan(row_filter=condition).to_arrow().to_pylist()
     return [of_record(row) for row in rows if row["symbol"] == symbol]
+
+
+def rows_since(pipeline: Pipeline, since: datetime, symbol: str = "") -> pa.Table:
+    """The table's rows with an event time from *since* (aware) on, of one symbol or of all."""
+    naive = since.astimezone(UTC).replace(tzinfo=None)
+    condition = cast("Any", GreaterThanOrEqual)("timestamp", naive.isoformat())
+    if symbol:
+        condition = And(condition, cast("Any", EqualTo)("symbol", symbol))
+    return iceberg_table(pipeline).scan(row_filter=condition).to_arrow()
 
 
 def of_api(pipeline: Pipeline, symbol: str, trade_id: int) -> list[Trade]:

@@ -24,7 +24,7 @@ from k2chaos.pipeline import Pipeline
 from k2chaos.pipeline_file import PipelineFile
 from k2chaos.system.engine import DockerRuntime
 from k2chaos.system.faults import Fault, Hold, System
-from k2chaos.system.faults.held import Holding, held
+from k2chaos.system.faults.held import Holding, held, watch
 from k2chaos.system.interrupt import Interrupt
 from k2chaos.system.run import Request, Run, begin_run
 from k2chaos.system.runtime import Container, ContainerState, select
@@ -283,8 +283,14 @@ class Breaking:
     ) -> Iterator[Hold]:
         """Hold one fault while the block runs."""
         (target,) = select(self.run.runtime, self.run.pipeline, role, service or None)
-        holding = Holding(
-            System(self.run.runtime), self.run.ledger, self.run.clock, self.run.interrupt
-        )
-        with held(kind(target, **parameters), LONGEST_OUTAGE_SECONDS, holding) as hold:
+        fault = kind(target, **parameters)
+        with held(fault, LONGEST_OUTAGE_SECONDS, self._holding()) as hold:
             yield hold
+
+    def watch(self, hold: Hold, seconds: float) -> None:
+        """Let *seconds* pass while *hold* is held; that it was still there is looked at."""
+        watch([hold], seconds, self._holding())
+
+    def _holding(self) -> Holding:
+        run = self.run
+        return Holding(System(run.runtime), run.ledger, run.clock, run.interrupt)

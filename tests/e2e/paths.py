@@ -1,8 +1,8 @@
 """
 The critical paths of the data, and which test goes through which.
 
-A test says what it covers with `covers`. `make check` fails where a path is covered by no test of
-the core suite (`tools/e2e/coverage.py`); the page of coverage, the selection of tests by what
+A test says what it covers with `covers`. `make check` fails where a path is covered by no test
+(`tools/e2e/coverage.py`); the page of coverage, the selection of tests by what
 changed and the page of success criteria are made from the same marks.
 """
 
@@ -40,29 +40,6 @@ PATHS: Final = {
     "start and stop": "services start in order, end in time, and come back by themselves",
 }
 """Path -> what has to be true of it."""
-
-NOT_COVERED: Final = {
-    "exchange -> API in time": "test_the_api_is_never_staler_than_promised",
-    "catch-up": "test_what_a_paused_sink_missed_is_caught_up_in_seconds",
-    "catalog and store commit": "test_an_interruption_midway_loses_nothing_and_doubles_nothing",
-    "schema registration": "test_every_record_and_the_table_follow_the_registered_schema",
-    "schema failover": "test_an_interruption_midway_loses_nothing_and_doubles_nothing[registry]",
-    "API authentication": "test_the_api_refuses_what_it_should_and_says_why",
-    "API refusals": "test_the_api_refuses_what_it_should_and_says_why",
-    "API degraded reads": "test_an_api_without_a_store_tells_how_old_its_answers_are",
-    "API under load": "test_fifty_users_are_answered_in_time",
-    "API after restart": "test_a_restart_of_the_whole_stack_keeps_every_record",
-    "API history": "to be written: a read with start_time and end_time over an hour ago",
-    "API about the table": "to be written: /v1/symbols, stats and snapshots against the table",
-    "table upkeep": "to be written: a window audited again after the sink has merged its files",
-    "metrics": "to be written: /metrics of source, sink and API before and after one window",
-}
-"""
-Path that no test of the core suite is marked with -> the test that ought to be.
-
-A debt, told on the page and counted as not covered. Entries only leave: one whose path a test
-covers breaks `make check` until it is deleted.
-"""
 
 
 def covers(*paths: str) -> Callable[[Any], Any]:

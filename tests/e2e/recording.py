@@ -126,3 +126,22 @@ def _read(lab: Lab) -> tuple[int, dict[str, Any]]:
         return answer.status_code, answer.json().get("meta", {})
     except (httpx.HTTPError, ValueError) as error:
         return 0, {"reason": str(error)}
+
+
+@contextmanager
+def freshness_of(lab: Lab, stage: str = "api") -> Iterator[list[float]]:
+    """Freshness of *stage* while the block runs, looked at five times a second."""
+    found: list[float] = []
+    over = threading.Event()
+
+    def look_on() -> None:
+        while not lab.clock.wait(0.2, over):
+            found.append(lab.freshness(stage))
+
+    thread = threading.Thread(target=look_on)
+    thread.start()
+    try:
+        yield found
+    finally:
+        over.set()
+        thread.join()

@@ -5,23 +5,20 @@ Figures come from the records and from the exchange's own clock; each test leave
 in the metrics of the suite, so that trends can be seen over runs.
 """
 
-import asyncio
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from threading import Event, Thread
 
-import aiohttp
 import numpy as np
 import pytest
 
 from k2chaos.evidence.baseline import Baseline
 from k2chaos.evidence.records import Window
 from k2chaos.system.faults.process import Pause
+from tests.e2e.crowd import crowd
 from tests.e2e.lab import Lab
 from tests.e2e.metrics import Measured
 from tests.e2e.paths import covers
+from tests.e2e.recording import freshness_of
 from tests.e2e.resources import Usage, used_while
 
 FRESHNESS_SECONDS = 30.0
@@ -60,7 +57,7 @@ def flows(lab: Lab) -> dict[int, Flow]:
     for rate, seconds in SECONDS_AT_RATE.items():
         lab.await_well()
         baseline = lab.baseline()
-        with lab.flowing(rate), used_while(lab) as usage, _freshness_of(lab) as seen:
+        with lab.flowing(rate), used_while(lab) as usage, freshness_of(lab) as seen:
             arriving = lab.stages.throughput_records_per_second("api", seconds)
         window = lab.stages.window_since(baseline)
         assert len(seen) >= seconds, f"only {len(seen)} looks in {seconds:g} s"
@@ -68,26 +65,7 @@ def flows(lab: Lab) -> dict[int, Flow]:
     return found
 
 
-@contextmanager
-def _freshness_of(lab: Lab, stage: str = "api") -> Iterator[list[float]]:
-    """Freshness of *stage* while the block runs, looked at five times a second."""
-    found: list[float] = []
-    over = Event()
-
-    def look_on() -> None:
-        while not lab.clock.wait(0.2, over):
-            found.append(lab.freshness(stage))
-
-    thread = Thread(target=look_on)
-    thread.start()
-    try:
-        yield found
-    finally:
-        over.set()
-        thread.join()
-
-
-@covers("exchange -> topic", "topic -> table", "table -> API")
+@covers("exchange -> API in time")
 @pytest.mark.parametrize("rate", SECONDS_AT_RATE)
 def test_the_api_is_never_staler_than_promised(
     rate: int, flows: dict[int, Flow], measured: Measured
@@ -163,21 +141,19 @@ def test_each_stage_shows_a_trade_before_the_next_one_does(still: Lab, measured:
     assert arrived["api"] < FRESHNESS_SECONDS
 
 
-@covers("table -> API")
+@covers("table -> API", "API under load")
 async def test_fifty_users_are_answered_in_time(flowing: Lab, measured: Measured) -> None:
-    api = flowing.pipeline.api
-    assert api is not None
-    seconds, statuses = await _load(f"{api.url}/v1/trades?limit=200", api.key, 5.0)
+    seen = await crowd(flowing.pipeline, users=USERS, seconds=5.0)
 
-    marks = measured.marks("latency_seconds", seconds)
-    measured.values(requests_per_second=len(seconds) / 5.0)
-    assert {200} == statuses
-    assert len(seconds) >= 10 * 5
+    marks = measured.marks("latency_seconds", seen.seconds)
+    measured.values(requests_per_second=seen.requests_per_second)
+    assert {200} == seen.statuses
+    assert len(seen.seconds) >= 10 * USERS
     assert marks["p95"] <= P95_SECONDS
     assert marks["mean"] <= P95_SECONDS / 2
 
 
-@covers("replay after restart")
+@covers("replay after restart", "catch-up")
 def test_what_a_paused_sink_missed_is_caught_up_in_seconds(
     flowing: Lab, measured: Measured
 ) -> None:
@@ -196,29 +172,3 @@ def test_what_a_paused_sink_missed_is_caught_up_in_seconds(
     measured.values(catch_up_seconds=took)
     assert took < 15
     flowing.audit(window, baseline)
-
-
-async def _load(url: str, key: str, seconds: float) -> tuple[list[float], set[int]]:
-    """What so many users see who ask one question after the other."""
-    took: list[float] = []
-    statuses: set[int] = set()
-    until = time.monotonic() + seconds
-
-    async def user(session: aiohttp.ClientSession) -> None:
-        while time.monotonic() < until:
-            began = time.monotonic()
-            async with session.get(url) as answer:
-                await answer.read()
-                statuses.add(answer.status)
-            took.append(time.monotonic() - began)
-            # Users read what they got: without a pause 50 of them measure the client.
-            await asyncio.sleep(0.2)
-
-    connector = aiohttp.TCPConnector(limit=USERS)
-    timeout = aiohttp.ClientTimeout(total=10)
-    headers = {"X-API-Key": key}
-    async with aiohttp.ClientSession(
-        connector=connector, timeout=timeout, headers=headers
-    ) as session:
-        await asyncio.gather(*(user(session) for _ in range(USERS)))
-    return took, statuses

@@ -105,7 +105,7 @@ def test_a_sink_without_a_store_says_what_it_waits_for(store_outage: Outage) -> 
     assert "records have waited" in look.health["sink"][1]["reason"]
 
 
-@covers("health", "table -> API")
+@covers("health", "API degraded reads")
 def test_an_api_without_a_store_tells_how_old_its_answers_are(store_outage: Outage) -> None:
     look = store_outage.recording.first(
         store_outage.recording.during(),
@@ -185,7 +185,7 @@ def test_the_compose_file_declares_the_dependencies_that_there_are() -> None:
     assert NEEDS["schema-registry-1"] == NEEDS["schema-registry-2"] == {"kafka"}
 
 
-@covers("start and stop", "table -> API", "replay after restart")
+@covers("start and stop", "API after restart", "replay after restart")
 def test_a_restart_of_the_whole_stack_midway_keeps_every_record(
     lab: Lab, stack_restart: StackRestart
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import click
 
-from tests.e2e.paths import NOT_COVERED, PATHS
+from tests.e2e.paths import PATHS
 from tools.e2e.collecting import CollectionError, collect
 from tools.e2e.coverage import Coverage
 from tools.e2e.criteria import Criterion, Judged, judge, read_criteria
@@ -80,7 +80,7 @@ def criteria(metrics: Path, soak: Path, offline: bool) -> int:  # noqa: FBT001
     wanted = read_criteria()
     if not offline:
         try:
-            coverage = Coverage(PATHS, NOT_COVERED, collect())
+            coverage = Coverage(PATHS, collect())
             save(take(read_runs(metrics)[0], read_soak(soak)[0], coverage, wanted))
         except (NoCompleteRunError, CollectionError) as error:
             click.echo(f"{error}; nothing was written", err=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from tests.e2e.paths import NOT_COVERED, PATHS
+from tests.e2e.paths import PATHS
 from tools.e2e import coverage, criteria_page
 from tools.e2e.collecting import CollectionError, collect
 from tools.e2e.coverage import Coverage
@@ -33,7 +33,7 @@ def pages(check: bool) -> int:  # noqa: FBT001 - a flag of the command
     """
     wanted = read_criteria()
     try:
-        found = Coverage(PATHS, NOT_COVERED, collect())
+        found = Coverage(PATHS, collect())
     except CollectionError as error:
         click.echo(error, err=True)
         return 1

@@ -26,7 +26,7 @@ def run(start: str, *lines: Line | str, whole: bool = True) -> Run:
 def taken(*runs: Run, tests: tuple[Collected, ...] = TESTS) -> dict[str, Any]:
     paths = {"p": "it is so", "q": "and so"}
     criteria = [Criterion("g", "w", files=["no/such/file"])]
-    return take(runs, [], Coverage(paths, {}, tests), criteria)
+    return take(runs, [], Coverage(paths, tests), criteria)
 
 
 def test_it_is_the_newest_run_with_every_core_test() -> None:
@@ -78,7 +78,7 @@ def test_the_soak_is_summed_up() -> None:
     line = {"start": "s", "commit": "c", "seconds": 5, "exit_code": 0, "passed": 2}
     runs = [told({**line, "failed": 0, "error": 0, "skipped": 0})]
 
-    found = take([run("1", "a", "b")], runs, Coverage({}, {}, TESTS), [])
+    found = take([run("1", "a", "b")], runs, Coverage({}, TESTS), [])
 
     assert ([1, 1], [2, 2], {"c": [1, 1]}) == tuple(
         found["soak"][name] for name in ("runs", "tests", "commits")
