@@ -7,13 +7,14 @@ EXPERIMENTS ?= experiments/broker-restart.json experiments/sink-kill.json experi
 
 .DEFAULT_GOAL := help
 .PHONY: help setup engine check format docs test lab lab-down demo chaos bench soak failing-well lock clean
-.PHONY: test-e2e test-e2e-pipeline test-e2e-health test-e2e-freshness test-e2e-scenarios test-e2e-changed
+.PHONY: test-e2e test-e2e-pipeline test-e2e-health test-e2e-freshness test-e2e-scenarios test-e2e-changed test-e2e-foreign
 .PHONY: validate-pipeline e2e-report e2e-soak e2e-criteria
 
 # The end-to-end suite brings the lab up itself, where it is not; `make test` leaves it out.
 E2E     := $(BIN)/python -m pytest
 E2ETOOL := $(BIN)/python -m tools.e2e
 RUNS    ?= 50
+FILE    ?= pipelines/k2.yaml
 BASE    ?= main
 CORE    := -m "e2e and not scenario"
 
@@ -64,6 +65,9 @@ test-e2e-freshness: setup ## ... only freshness, throughput, answers and what th
 
 test-e2e-scenarios: setup ## ... the advanced scenarios, which the others leave out
 	$(E2E) tests/e2e -m scenario
+
+test-e2e-foreign: setup ## ... only what looks, on the pipeline of FILE (any system of yours)
+	K2CHAOS_E2E_PIPELINE=$(FILE) $(E2E) tests/e2e -m readonly
 
 test-e2e-changed: setup ## ... only what the changes since BASE (main) need; in doubt all
 	@$(E2ETOOL) changed --base $(BASE)

@@ -32,7 +32,9 @@ from tests.e2e.outages import (
 from tests.e2e.preflight import NotUsableError, make_usable
 from tests.e2e.session import Keeper, alone, put_back, recorder_of, remember
 
-PIPELINE = Path("pipelines/lab.yaml")
+LAB = Path("pipelines/lab.yaml")
+PIPELINE = Path(os.environ.get("K2CHAOS_E2E_PIPELINE", LAB))
+"""Another one than the lab's is only looked at."""
 KEEPER = pytest.StashKey[Keeper]()
 
 
@@ -41,13 +43,18 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(KeepMetrics(), "e2e-metrics")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything here is end to end, and takes its time."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Everything here is end to end, and takes its time; on a foreign pipeline we only look."""
     here = Path(__file__).parent
-    for item in items:
-        if item.path.is_relative_to(here):
-            item.add_marker(pytest.mark.e2e)
-            item.add_marker(pytest.mark.slow)
+    ours = [item for item in items if item.path.is_relative_to(here)]
+    for item in ours:
+        item.add_marker(pytest.mark.e2e)
+        item.add_marker(pytest.mark.slow)
+    if PIPELINE != LAB:
+        left_out = [item for item in ours if not item.get_closest_marker("readonly")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -81,25 +88,18 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
 
     Skipped where the engine may not be used, which is a failure where CI promised one.
     """
-    file = load_pipeline(PIPELINE)
-    try:
-        runtime = connect()
-    except EngineUnreachable as error:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(f"no container engine may be used: {error}")
     os.environ.setdefault("K2CHAOS_JOURNALS", "journals/e2e/runs")
     signal.signal(signal.SIGTERM, _interrupt)
-    lab = Lab(file, open_stages(file.pipeline), runtime)
+    lab = _opened()
     try:
-        with alone(file.pipeline.compose.project) as state:
+        with alone(lab.pipeline.compose.project) as state:
             found = remember(state, lab)
             try:
                 make_usable(lab, partial(_say, request.config))
                 # A market that stands still has nothing to wait for; who wants a flow says so.
                 lab.rate = 0
                 recorder = recorder_of(request.config)
-                recorder.engine = runtime.version()
+                recorder.engine = lab.runtime.version()
                 request.config.stash[KEEPER] = Keeper(lab, recorder)
                 yield lab
             finally:
@@ -108,6 +108,31 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
         pytest.exit(f"the lab cannot be tested: {error}", returncode=1)
     finally:
         lab.stages.close()
+
+
+@pytest.fixture
+def watched(request: pytest.FixtureRequest) -> Iterator[Lab]:
+    """A pipeline that flows, to be looked at only: the lab, or the one that was named."""
+    if PIPELINE == LAB:
+        yield request.getfixturevalue("flowing")
+        return
+    found = _opened()
+    try:
+        yield found
+    finally:
+        found.stages.close()
+
+
+def _opened() -> Lab:
+    """The pipeline of the file; nothing of it is touched."""
+    file = load_pipeline(PIPELINE)
+    try:
+        runtime = connect()
+    except EngineUnreachable as error:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(f"no container engine may be used: {error}")
+    return Lab(file, open_stages(file.pipeline), runtime)
 
 
 def _interrupt(*_: object) -> None:

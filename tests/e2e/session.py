@@ -28,8 +28,8 @@ from tests.e2e.resources import Count
 
 PATIENCE_SECONDS: Final = 45.0
 """How long a service may take to become healthy by itself before it is repaired."""
-_COUNTED_SECONDS: Final = 1.0
-"""What the services used is asked for where a test took longer than this."""
+_COUNTED_SECONDS: Final = 5.0
+"""What the services used is asked for after longer tests: the engine takes a second to tell."""
 
 
 @dataclass(frozen=True)

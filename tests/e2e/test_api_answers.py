@@ -37,7 +37,7 @@ def test_a_range_of_the_past_is_answered_trade_by_trade_as_the_table_holds_it(st
     ).json()
 
     assert 0 < inside.num_rows < rows.num_rows
-    assert inside.num_rows == found["meta"]["total"]
+    assert inside.num_rows == found["pagination"]["total"]
     assert sorted(inside["trade_id"].to_pylist()) == sorted(
         one["trade_id"] for one in found["data"]
     )

@@ -57,9 +57,16 @@ def restart_engine(console: Console) -> None:
     """
     address = engine_address()
     refuse_strangers(connect(address).running())
+    by_systemd = address == DEFAULT_SOCKET and Path("/run/systemd/system").is_dir()
+    if by_systemd and os.geteuid() != 0:
+        message = (
+            "the engine is not restarted: systemd runs it, and only root may restart it. "
+            "Nothing was changed"
+        )
+        raise UsageError(message)
     with tasks(console) as shown:
         task = shown.task("engine")
-        if address == DEFAULT_SOCKET and Path("/run/systemd/system").is_dir():
+        if by_systemd:
             run(["systemctl", "restart", "docker"], task.say)
             if not answers(address, _ANSWER_SECONDS):
                 message = "systemd restarted docker, but it is silent: see journalctl -u docker"
