@@ -23,13 +23,13 @@ from k2chaos.judge.audit import audit
 from k2chaos.pipeline import Pipeline
 from k2chaos.pipeline_file import PipelineFile
 from k2chaos.system.engine import DockerRuntime
-from k2chaos.system.faults import Fault, Hold, System
-from k2chaos.system.faults.held import Holding, held, watch
+from k2chaos.system.faults import Fault, Hold
 from k2chaos.system.interrupt import Interrupt
-from k2chaos.system.run import Request, Run, begin_run
+from k2chaos.system.run import Request, begin_run
 from k2chaos.system.runtime import Container, ContainerState, select
 from k2chaos.system.services import service_states
 from k2chaos.system.stages import Stages, take_baseline
+from tests.e2e.breaking import Breaking
 from tests.e2e.content import iceberg_table
 
 T = TypeVar("T")
@@ -40,8 +40,8 @@ USUAL_RATE: Final = 100.0
 HEALTH_PORTS: Final = {"exchange": 8900, "source": 8910, "sink": 8911, "api": 8000}
 """Where the services of ours tell how they are, on the host's loopback."""
 
-LONGEST_OUTAGE_SECONDS: Final = 180.0
 _LOOK_SECONDS: Final = 0.1
+_DRAIN_SECONDS: Final = 30.0
 
 
 @dataclass
@@ -138,13 +138,14 @@ class Lab:
 
         Nothing is not proof: a stage that shows no record of a window with records fails.
         """
+        assert window.expected, "the window is empty: nothing was tested"
         for stage in stages:
-            self.await_arrival(window, stage)
+            # What does not come in time is missing below, and named there.
+            self.stages.wait_until_drained(stage, window.until, _DRAIN_SECONDS)
         records = {one: self.stages.read_window(one, window, baseline) for one in stages}
         findings = audit(window, records)
         assert not findings, [one.to_json() for one in findings]
         counts = {stage: table.num_rows for stage, table in records.items()}
-        assert window.expected, "the window is empty: nothing was tested"
         assert counts == dict.fromkeys(stages, window.expected)
         return counts
 
@@ -222,7 +223,7 @@ class Lab:
     # Outages
 
     @contextlib.contextmanager
-    def breaking(self, name: str) -> Iterator["Breaking"]:
+    def breaking(self, name: str) -> Iterator[Breaking]:
         """A run of k2chaos in which several faults can be held; its evidence is a run folder."""
         request = Request(f"e2e-{name}", claim="an outage of the end-to-end tests", experiment={})
         run = begin_run(request, self.file, self.clock, Interrupt())
@@ -258,10 +259,20 @@ class Lab:
 
     def await_well(self, deadline_seconds: float = 90.0) -> None:
         """Wait until every service runs and is healthy, and the API shows all that was emitted."""
+        self.await_healthy(deadline_seconds)
+        self.await_all(deadline_seconds)
+
+    def await_healthy(self, deadline_seconds: float = 90.0) -> None:
+        """Wait until every service runs and is healthy, and records have had time to arrive."""
         self.wait_until(
             self.troubles, lambda seen: not seen, "all services healthy", deadline_seconds
         )
-        self.await_all(deadline_seconds)
+        self.has_drained(_DRAIN_SECONDS)
+
+    def has_drained(self, deadline_seconds: float) -> bool:
+        """Whether the API shows, in time, all that was emitted; a loss is an audit's to find."""
+        owed = self.stages.newest_emitted()
+        return self.stages.wait_until_drained("api", owed, deadline_seconds)
 
     def freshness(self, stage: str = "api") -> float:
         """How stale *stage* is, in seconds; endlessly while it cannot be read."""
@@ -269,28 +280,3 @@ class Lab:
             return self.stages.freshness_seconds(stage)
         except StageUnavailable:
             return float("inf")
-
-
-@dataclass(frozen=True)
-class Breaking:
-    """A run in which faults are held, each written down, seen by its witness and healed."""
-
-    run: Run
-
-    @contextlib.contextmanager
-    def hold(
-        self, kind: Callable[..., Fault], role: str, service: str = "", **parameters: Any
-    ) -> Iterator[Hold]:
-        """Hold one fault while the block runs."""
-        (target,) = select(self.run.runtime, self.run.pipeline, role, service or None)
-        fault = kind(target, **parameters)
-        with held(fault, LONGEST_OUTAGE_SECONDS, self._holding()) as hold:
-            yield hold
-
-    def watch(self, hold: Hold, seconds: float) -> None:
-        """Let *seconds* pass while *hold* is held; that it was still there is looked at."""
-        watch([hold], seconds, self._holding())
-
-    def _holding(self) -> Holding:
-        run = self.run
-        return Holding(System(run.runtime), run.ledger, run.clock, run.interrupt)

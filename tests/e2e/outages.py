@@ -27,6 +27,7 @@ CRASHED: Final = ("catalog-db", "catalog", *OURS)
 """Broker and store are killed by outages of their own."""
 MIDWAY_RECORDS: Final = 600
 _NOTICED_SECONDS: Final = 60.0
+_ARRIVED_SECONDS: Final = 60.0
 _COMMAND_SECONDS: Final = 300.0
 _UP_SECONDS: Final = 180.0
 _REFUSED: Final = 2
@@ -57,7 +58,7 @@ def kill_until(lab: Lab, role: str, is_met: Callable[[Look], bool], what: str) -
             lab.emit(MIDWAY_RECORDS)
             lab.wait_until(recording.newest, is_met, what, _NOTICED_SECONDS)
             recording.broken_until = lab.clock.now()
-        lab.await_well()
+        lab.await_healthy()
         recording.await_another()
     return Outage(lab.stages.window_since(baseline), baseline, recording)
 
@@ -101,9 +102,10 @@ def restart_source_and_sink(lab: Lab) -> Restarts:
             away.enter_context(breaking.hold(Kill, *first))
             with breaking.hold(Kill, "source"):
                 unseen = lab.emit(3_000)
-        lab.await_arrival(unseen, "api", 60)
+        # What does not come is for the tests to find, and to name.
+        lab.stages.wait_until_drained("api", unseen.until, _ARRIVED_SECONDS)
         registry = lab.state(*first)
-    lab.await_well()
+    lab.await_healthy()
     window = Window(unwritten.after, unseen.until)
     return Restarts(window, baseline, unwritten, unseen, rows, registry)
 
@@ -124,7 +126,7 @@ def crash_one_by_one(lab: Lab) -> Crashes:
         for role in CRASHED:
             with breaking.hold(Crash, role):
                 pass
-    lab.await_well()
+    lab.await_healthy()
     states = {role: (before[role], lab.state(role)) for role in CRASHED}
     return Crashes(lab.stages.window_since(baseline), baseline, states=states)
 
@@ -181,9 +183,9 @@ def _restarted(lab: Lab, act: Callable[[], list[Event]]) -> StackRestart:
     baseline, rows, before = lab.baseline(), lab.rows(), lab.states()
     with lab.flowing(USUAL_RATE):
         events = act()
-        lab.await_well(_UP_SECONDS)
+        lab.await_healthy(_UP_SECONDS)
     window = lab.stages.window_since(baseline)
-    lab.await_arrival(window, "api")
+    lab.has_drained(_ARRIVED_SECONDS)
     after = lab.states()
     return StackRestart(
         window,

@@ -28,6 +28,8 @@ from tests.e2e.resources import Count
 
 PATIENCE_SECONDS: Final = 45.0
 """How long a service may take to become healthy by itself before it is repaired."""
+ARRIVAL_SECONDS: Final = 15.0
+"""How long records may be on their way before they count as lost."""
 _COUNTED_SECONDS: Final = 5.0
 """What the services used is asked for after longer tests: the engine takes a second to tell."""
 
@@ -96,15 +98,18 @@ class Keeper:
         trouble = ", ".join(self._lasting_troubles())
         if trouble:
             k2chaos("lab", "up")
-            self.lab.await_well()
-            seconds = time.monotonic() - began
-            self.recorder.repair(before_test, trouble, "k2chaos lab up", seconds)
+            self.lab.await_healthy()
+            self._note(before_test, trouble, "k2chaos lab up", began)
         if (rate := self.lab.rate) != 0:
             self.lab.rate = 0
-            seconds = time.monotonic() - began
-            self.recorder.repair(
-                before_test, f"the market was left at {rate:g}/s", "stopped", seconds
-            )
+            self._note(before_test, f"the market was left at {rate:g}/s", "stopped", began)
+        if not self.lab.has_drained(ARRIVAL_SECONDS):
+            # A test has found them missing; the next ones look at trades that come after them.
+            self.lab.emit(len(self.lab.stages.newest_emitted()))
+            self._note(before_test, "records do not arrive", "emitted new ones", began)
+
+    def _note(self, before_test: str, trouble: str, repair: str, began: float) -> None:
+        self.recorder.repair(before_test, trouble, repair, time.monotonic() - began)
 
     def _lasting_troubles(self) -> list[str]:
         """What does not go away by itself."""
