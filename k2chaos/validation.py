@@ -64,7 +64,7 @@ class Validation:
     clock: Clock
     seconds: float
     freshness: dict[str, float] = field(default_factory=dict)
-    _troubles: dict[str, str] = field(default_factory=dict)
+    _troubles: dict[str, Check] = field(default_factory=dict)
 
     def checks(self) -> Iterator[Check]:
         """Look at one thing after the other; a failure hides no later one that can be seen."""
@@ -73,7 +73,7 @@ class Validation:
         try:
             baseline = take_baseline(self.stages, self.clock)
         except (StageUnavailable, StageBlind) as error:
-            yield _not_seen("what is emitted", error)
+            yield _not_seen("where it stands", error)
         self._watch()
         for stage in self.pipeline.stages:
             if stage != "exchange":
@@ -100,15 +100,15 @@ class Validation:
                 try:
                     seen = self.stages.freshness_seconds(stage)
                 except (StageUnavailable, StageBlind) as error:
-                    self._troubles[stage] = str(error)
+                    self._troubles[stage] = _not_seen(_freshness_of(stage), error)
                 else:
                     self.freshness[stage] = max(seen, self.freshness.get(stage, 0.0))
             self.clock.wait(_LOOK_SECONDS)
 
     def _fresh(self, stage: str) -> Check:
-        name, budget = f"{stage} fresh", self.pipeline.budgets.freshness_seconds
+        name, budget = _freshness_of(stage), self.pipeline.budgets.freshness_seconds
         if stage in self._troubles:
-            return Check(name, "fail", self._troubles[stage])
+            return self._troubles[stage]
         if stage not in self.freshness:
             return Check(name, "inconclusive", "nobody looked")
         worst = self.freshness[stage]
@@ -156,6 +156,10 @@ class Validation:
         took = sorted(self.stages.api_latency_seconds() for _ in range(_REQUESTS))
         p95 = took[round(0.95 * (len(took) - 1))]
         return "pass", f"p50 {took[len(took) // 2] * 1e3:.0f} ms, p95 {p95 * 1e3:.0f} ms"
+
+
+def _freshness_of(stage: str) -> str:
+    return f"{stage} fresh"
 
 
 def _checked(name: str, look: Callable[[], tuple[Outcome, str]]) -> Check:

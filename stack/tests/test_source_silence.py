@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import cast
 
 import aiohttp
 import pytest
@@ -15,7 +16,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer, unused_port
 from source_fakes import until
 
-from binance_stream.feed import Feed, FeedError
+from binance_stream.feed import Feed, FeedError, Stream
 from binance_stream.registry import Registry
 from binance_stream.tls import client_context
 
@@ -192,3 +193,18 @@ async def test_sigterm_ends_the_source_within_its_grace_whoever_is_silent(mute: 
             if process.returncode is None:
                 process.kill()
                 await process.wait()
+
+
+class Gone:
+    """A websocket whose transport went while the process was frozen."""
+
+    async def receive(self) -> aiohttp.WSMessage:
+        message = "Cannot write to closing transport"
+        raise aiohttp.ClientConnectionResetError(message)
+
+
+async def test_a_stream_that_broke_while_the_process_was_frozen_is_one_that_ended() -> None:
+    stream = Stream(cast("aiohttp.ClientWebSocketResponse", Gone()), 4.0)
+
+    with pytest.raises(FeedError, match="Cannot write to closing transport"):
+        await stream.next_message()

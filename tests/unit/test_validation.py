@@ -14,7 +14,7 @@ from k2chaos.pipeline import Exchange
 from k2chaos.system.runtime import Runtime
 from k2chaos.system.stages import open_stages
 from k2chaos.validation import Check, Validation, exit_code, print_check, print_json
-from tests.fakes.api import FakeApi, fake_api
+from tests.fakes.api import KEY, FakeApi, fake_api
 from tests.fakes.clock import FakeClock
 from tests.fakes.exchange import FakeExchange, fake_exchange
 from tests.fakes.pipelines import lab_pipeline
@@ -48,10 +48,13 @@ class Bench:
     runtime: FakeRuntime = field(default_factory=FakeRuntime)
     shown: tuple[int, ...] = tuple(range(101, 301))
     down: str = ""
+    key: str = KEY
 
     def checks(self, connect: Callable[[], Runtime] | None = None) -> dict[str, Check]:
         pipeline = lab_pipeline(topic=None, table=None)
-        pipeline = replace(pipeline, exchange=Exchange(self.exchange.url), api=self.api.api)
+        pipeline = replace(
+            pipeline, exchange=Exchange(self.exchange.url), api=replace(self.api.api, key=self.key)
+        )
         for service in pipeline.all_services:
             container = self.runtime.add(service)
             if service == self.down:
@@ -122,6 +125,15 @@ def test_an_engine_that_cannot_be_asked_is_not_a_pass(bench: Bench) -> None:
     checks = bench.checks(unreachable)
 
     assert "inconclusive" == checks["services"].outcome
+    assert 3 == exit_code(checks.values())
+
+
+def test_a_wrong_key_of_ours_says_nothing_about_the_pipeline(bench: Bench) -> None:
+    bench.key = "wrong"
+
+    checks = bench.checks()
+
+    assert "inconclusive" == checks["api fresh"].outcome
     assert 3 == exit_code(checks.values())
 
 

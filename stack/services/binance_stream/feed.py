@@ -5,7 +5,7 @@ import re
 import ssl
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import aiohttp
 import orjson
@@ -82,7 +82,9 @@ class Feed:
         try:
             yield Stream(socket, self._heartbeat)
         finally:
-            await socket.close()
+            # It may be half gone; what matters is that it is not used any more.
+            with suppress(*_FAILURES):
+                await socket.close()
 
     async def history(self, symbol: str, from_id: int, limit: int = PAGE) -> list[object]:
         """Return up to *limit* trades of *symbol*, ascending from *from_id*.
@@ -136,7 +138,11 @@ class Stream:
             FeedError: The exchange hung up, or does not answer pings.
         """
         unread = time.monotonic() - self._read_at
-        message = await self._socket.receive()
+        try:
+            message = await self._socket.receive()
+        except _FAILURES as error:
+            # A ping that lay there while this process was frozen cannot be answered any more.
+            raise _failure(error, "stream") from error
         self._read_at = time.monotonic()
         if message.type in {aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY}:
             data: str | bytes = message.data

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 from confluent_kafka.admin import AdminClient
@@ -146,24 +146,46 @@ def registry(urls: Sequence[str]) -> Callable[[], None]:
 
 def kafka(bootstrap: str) -> Callable[[], None]:
     """Make the question to Kafka: its metadata, from a broker that is really served."""
-    client = AdminClient(
-        {
-            "bootstrap.servers": bootstrap,
-            "metadata.recovery.strategy": "none",
-            "client.id": "k2-query-api",
-            "socket.timeout.ms": int(_ANSWER_SECONDS * 1000),
-            "reconnect.backoff.max.ms": 1000,
-            "log.connection.close": False,
-            "log_level": 2,
-        }
+    return _Kafka(
+        lambda: AdminClient(
+            {
+                "bootstrap.servers": bootstrap,
+                "metadata.recovery.strategy": "none",
+                "client.id": "k2-query-api",
+                "socket.timeout.ms": int(_ANSWER_SECONDS * 1000),
+                "reconnect.backoff.max.ms": 1000,
+                "log.connection.close": False,
+                "log_level": 2,
+            }
+        )
     )
 
-    def ask() -> None:
+
+class _Metadata(Protocol):
+    """What is asked of a client of Kafka."""
+
+    def list_topics(self, *, timeout: float) -> Any:
+        """Tell the cluster's metadata, or raise."""
+
+
+class _Kafka:
+    """
+    Asks Kafka, by a new client after each failure.
+
+    A client that saw its only broker go may never connect again, though others do at once: seen
+    with librdkafka 2.16, minutes after a broker was back.
+    """
+
+    def __init__(self, connect: Callable[[], _Metadata]) -> None:
+        self._connect = connect
+        self._client: _Metadata | None = None
+
+    def __call__(self) -> None:
+        client, self._client = self._client or self._connect(), None
         if not client.list_topics(timeout=_ANSWER_SECONDS).brokers:
             message = "no broker in its metadata"
             raise UnwellError(message)
-
-    return ask
+        self._client = client
 
 
 def _status_of(url: str) -> int:
