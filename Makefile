@@ -75,7 +75,7 @@ test-e2e-changed: setup ## ... only what the changes since BASE (main) need; in 
 e2e-report: $(VENV)/.installed ## Trends of the end-to-end tests over runs; drawn in journals/e2e/report.html
 	@$(E2ETOOL) report --html journals/e2e/report.html
 
-e2e-soak: setup ## The end-to-end suite RUNS times more (50); adds up in journals/e2e/soak.jsonl
+e2e-soak: setup ## The end-to-end suite RUNS times more (50); adds up in a file
 	@$(E2ETOOL) soak --runs $(RUNS)
 
 e2e-criteria: $(VENV)/.installed ## Write the page of success criteria from the last complete run and the soak

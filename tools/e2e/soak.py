@@ -3,7 +3,7 @@ The suite again and again, one JSON line a run in a file that adds up over sitti
 
 Rules: only runs that came to their own end are counted. Ctrl-C or SIGTERM puts the run at hand
 down first: pytest gets one SIGINT, so that its cleanups put back what its tests broke, and is
-waited for. What a run said is kept beside the file where it was not green.
+waited for. What a run said is kept in ``journals/e2e/soak/`` where it was not green.
 """
 
 import os
@@ -27,6 +27,7 @@ from tools.e2e.origin import commit, now
 from tools.e2e.soaked import SOAK, print_report, read_soak, told
 
 SUITE: Final = ("tests/e2e", "-m", "e2e and not scenario")
+LOGS: Final = Path("journals/e2e/soak")
 OUTCOMES: Final = ("passed", "failed", "error", "skipped")
 EXIT_INTERRUPTED: Final = 130
 _NOTHING_TO_RUN: Final = {4, 5}
@@ -95,7 +96,7 @@ class Soak:
     def _one(self) -> dict[str, Any] | None:
         """One run as a line; nothing where it was interrupted."""
         start, began, load = now(), time.monotonic(), os.getloadavg()[0]
-        log = self.file.parent / self.file.stem / f"{start}.log"
+        log = LOGS / f"{start}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory() as folder:
             exit_code = self._pytest(Path(folder) / "junit.xml", log)

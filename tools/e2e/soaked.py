@@ -16,7 +16,8 @@ from tools.e2e import jsonlines
 from tools.e2e.intervals import Rate
 from tools.e2e.trends import sentence
 
-SOAK: Final = Path("journals/e2e/soak.jsonl")
+SOAK: Final = Path("docs/phases/phase-7-e2e/soak.jsonl")
+"""In the repository, so that runs add up over sittings and machines."""
 _SHOWN: Final = 3
 """So many failures of a run, and three times as many flaky tests, are told."""
 _KEYS: Final = {"start", "seconds", "exit_code", "passed", "failed", "error", "skipped"}

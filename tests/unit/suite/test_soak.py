@@ -100,7 +100,7 @@ def test_every_test_is_counted_once_by_its_worst_outcome(tmp_path: Path) -> None
     assert 1 == process.returncode == run.exit_code
     assert "assert 1 == 2" in dict(run.failures)["test_it.py::test_fails"]
     assert "NOT GREEN" in said
-    assert 1 == len(list((tmp_path / "s").glob("*.log")))
+    assert 1 == len(list((tmp_path / "journals/e2e/soak").glob("*.log")))
 
 
 def test_runs_add_up_over_sittings(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_runs_add_up_over_sittings(tmp_path: Path) -> None:
     assert "2/2" in first
     assert [True] * 3 == [run.is_green for run in runs_of(tmp_path)]
     assert "3 of 3 = 100.00 %" in said
-    assert [] == list((tmp_path / "s").glob("*.log"))
+    assert [] == list((tmp_path / "journals/e2e/soak").glob("*.log"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
