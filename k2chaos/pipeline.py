@@ -58,13 +58,17 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
 class Topic:
-    """The topic, its dead-letter topic, the sink's group and the registry that knows its schema."""
+    """
+    The topic, its dead-letter topic, the sink's group and the registries that know its schema.
+
+    Several registries hold the same, and any of them may be asked.
+    """
 
     bootstrap: str
     name: str
     dlq: str
     group: str
-    registry: str
+    registry: Names
     options: Mapping[str, str] = field(default_factory=dict)
 
 

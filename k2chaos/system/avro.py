@@ -19,7 +19,7 @@ import pyarrow as pa
 from k2chaos.errors import StageBlind
 from k2chaos.evidence.identity import records_of
 from k2chaos.pipeline import Record
-from k2chaos.system.http import HttpClient
+from k2chaos.system.registries import Registries
 
 _HEADER: Final = struct.Struct(">bI")
 _UNKNOWN_SCHEMA: Final = 40403
@@ -49,7 +49,7 @@ class _Reading:
 class Decoder:
     """Decodes the values of one topic. Schemas are asked for once."""
 
-    registry: HttpClient
+    registries: Registries
     record: Record
     _readings: dict[int, _Reading] = field(default_factory=dict, init=False, repr=False)
 
@@ -96,8 +96,7 @@ class Decoder:
     def _ask(self, schema_id: int) -> _Reading | None:
         """The registry's schema of that id; ``None`` where it says that there is none."""
         path = f"/schemas/ids/{schema_id}"
-        answer = self.registry.get_json(path, accept=frozenset({404}))
-        tried = f"schema registry: GET {self.registry.url}{path}"
+        tried, answer = self.registries.get_json(path)
         if isinstance(answer, dict) and answer.get("error_code") == _UNKNOWN_SCHEMA:
             return None
         try:

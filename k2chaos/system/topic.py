@@ -21,7 +21,7 @@ from k2chaos.errors import StageBlind, StageUnavailable
 from k2chaos.evidence.freshness import Sighting
 from k2chaos.pipeline import Record, Topic
 from k2chaos.system.avro import Decoder
-from k2chaos.system.http import HttpClient
+from k2chaos.system.registries import Registries
 from k2chaos.system.tail import Span, Tail
 
 if TYPE_CHECKING:
@@ -74,8 +74,7 @@ class TopicClient:
         """Connect to nothing yet."""
         self.topic = topic
         self.seconds = seconds
-        registry = HttpClient("schema registry", topic.registry, seconds)
-        self._decoder = Decoder(registry, record)
+        self._decoder = Decoder(Registries.at(topic.registry, seconds), record)
         self._clock = clock or SystemClock()
         self._lock = threading.RLock()
         self._consumer: Consumer | None = None
@@ -113,7 +112,7 @@ class TopicClient:
     def close(self) -> None:
         """Disconnect."""
         with self._lock:
-            self._decoder.registry.close()
+            self._decoder.registries.close()
             if self._consumer is not None:
                 self._consumer.close()
                 self._consumer = None

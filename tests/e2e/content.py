@@ -151,7 +151,7 @@ def _marks(consumer: confluent_kafka.Consumer, topic: str) -> dict[int, tuple[in
 def latest_schema_id(pipeline: Pipeline) -> int:
     """The id of the newest schema of the topic's values."""
     assert pipeline.topic is not None
-    url = f"{pipeline.topic.registry}/subjects/{pipeline.topic.name}-value/versions/latest"
+    url = f"{pipeline.topic.registry[0]}/subjects/{pipeline.topic.name}-value/versions/latest"
     return int(httpx.get(url).raise_for_status().json()["id"])
 
 
@@ -165,7 +165,7 @@ def schema_id(value: bytes) -> int:
 def registered_schema(pipeline: Pipeline, number: int) -> Any:
     """The parsed schema that the registry has under *number*."""
     assert pipeline.topic is not None
-    url = f"{pipeline.topic.registry}/schemas/ids/{number}"
+    url = f"{pipeline.topic.registry[0]}/schemas/ids/{number}"
     return fastavro.parse_schema(json.loads(httpx.get(url).raise_for_status().json()["schema"]))
 
 

@@ -98,7 +98,7 @@ class FakeTopic:
             name=self.name,
             dlq=f"{self.name}.dlq",
             group="sink",
-            registry=registry.url,
+            registry=(registry.url,),
         )
 
     def put(self, symbol: str, *sequences: int, partition: int = 0) -> None:

@@ -124,7 +124,27 @@ def test_a_registry_that_is_down_is_raised_for_nobody_can_say_what_would_decode(
 ) -> None:
     topic.put("BTC", 1)
     with refusing() as url, pytest.raises(StageUnavailable, match="schema registry"):
-        client_of(topic, registry=url).read(NOWHERE)
+        client_of(topic, registry=(url,)).read(NOWHERE)
+
+
+def test_with_one_registry_down_the_other_is_asked_and_asked_first_from_then_on(
+    topic: FakeTopic,
+) -> None:
+    topic.put("BTC", 1, 2)
+    with refusing() as url:
+        client = client_of(topic, registry=(url, topic.registry.url))
+
+        assert 2 == client.read(NOWHERE).records.num_rows
+    assert topic.registry.url == client._decoder.registries.clients[0].url
+
+
+def test_with_all_registries_down_each_is_named(topic: FakeTopic) -> None:
+    topic.put("BTC", 1)
+    with refusing() as one, refusing() as other:
+        with pytest.raises(StageUnavailable, match="none of 2 registries") as caught:
+            client_of(topic, registry=(one, other)).read(NOWHERE)
+        assert one in str(caught.value)
+        assert other in str(caught.value)
 
 
 @pytest.mark.parametrize("answer", [(404, {"detail": "Not Found"}), (200, {"schema": "{}"})])

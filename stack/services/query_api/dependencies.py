@@ -126,17 +126,21 @@ def store(endpoint: str) -> Callable[[], None]:
 
 
 def registry(urls: Sequence[str]) -> Callable[[], None]:
-    """Make the question to the registries: one of them is enough."""
+    """Make the question to the registries: one of them is enough, and asked first from then on."""
+    order = list(urls)
 
     def ask() -> None:
         troubles = []
-        for url in urls:
+        for url in list(order):
             try:
                 status = _status_of(f"{url}/subjects")
             except OSError as error:
                 troubles.append(f"{url}: {error}")
                 continue
             if status == http.client.OK:
+                # One that is away can cost seconds, until its name is not found.
+                order.remove(url)
+                order.insert(0, url)
                 return
             troubles.append(f"{url}: HTTP {status}")
         raise UnwellError("; ".join(troubles))
