@@ -12,8 +12,8 @@ from dataclasses import fields
 from typing import Any, Final
 
 from k2chaos.errors import UsageError
-from k2chaos.system.faults import Fault, Hold, System
-from k2chaos.system.faults.held import Holding, held, watch
+from k2chaos.system.faults import Fault, Hold
+from k2chaos.system.faults.held import held, watch
 from k2chaos.system.run import Run
 from k2chaos.system.runtime import Container, select
 
@@ -47,7 +47,7 @@ def hold_for(
     _refuse_too_many(run, targets)
     longest = duration_seconds + parameters.get("grace_seconds", 0.0)
     faults = [kind(target, **parameters) for target in targets]
-    holding = Holding(System(run.runtime), run.ledger, run.clock, run.interrupt)
+    holding = run.holding()
     records: list[Hold] = []
     try:
         with contextlib.ExitStack() as stack:

@@ -27,7 +27,11 @@ from k2chaos.evidence.state import Holder, PipelineLock, state_directory
 from k2chaos.pipeline import Pipeline
 from k2chaos.pipeline_file import PipelineFile
 from k2chaos.system.engine import connect
+from k2chaos.system.faults import System
 from k2chaos.system.faults.healing import sweep
+from k2chaos.system.faults.held import Holding
+from k2chaos.system.guardian import Watcher
+from k2chaos.system.guardian.keeper import Guardian
 from k2chaos.system.interrupt import Interrupt
 from k2chaos.system.runtime import Runtime
 from k2chaos.system.stages import Stages, open_stages, take_baseline
@@ -42,6 +46,7 @@ class Run:
 
     Attributes:
         baseline: What stood when the run began; its window starts there.
+        guardian: Heals what this process leaves open, however it ends.
     """
 
     pipeline_file: PipelineFile
@@ -52,12 +57,23 @@ class Run:
     clock: Clock
     interrupt: Interrupt
     baseline: Baseline
+    guardian: Watcher
     _held: contextlib.ExitStack = field(repr=False)
 
     @property
     def pipeline(self) -> Pipeline:
         """The pipeline under test."""
         return self.pipeline_file.pipeline
+
+    def holding(self) -> Holding:
+        """What a fault of this run is held with."""
+        return Holding(
+            System(self.runtime),
+            self.ledger,
+            self.clock,
+            self.interrupt,
+            self.guardian.watch_over,
+        )
 
     def open_faults(self) -> tuple[LedgerEntry, ...]:
         """This run's faults that are not confirmed gone."""
@@ -75,6 +91,7 @@ class Run:
     def close(self) -> None:
         """Let go of the lock and of every client; the ledger stays while something is open."""
         self.ledger.close()
+        self.guardian.close()
         self._held.close()
 
 
@@ -161,6 +178,7 @@ def begin_run(
             pipeline.compose.project,
             (directory / "faults" / f"{folder.run}.jsonl", folder.ledger),
         )
+        guardian = Guardian(ledger.paths[0], runtime.engine, folder.path / "guardian.log")
         run = Run(
             pipeline_file,
             runtime,
@@ -170,6 +188,7 @@ def begin_run(
             clock,
             interrupt,
             baseline,
+            guardian,
             stack.pop_all(),
         )
     folder.append_event("began")

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from k2chaos.system.faults import Fault, Hold, System
-from k2chaos.system.faults.held import Holding, held, watch
+from k2chaos.system.faults import Fault, Hold
+from k2chaos.system.faults.held import held, watch
 from k2chaos.system.run import Run
 from k2chaos.system.runtime import select
 
@@ -26,13 +26,9 @@ class Breaking:
         """Hold one fault while the block runs."""
         (target,) = select(self.run.runtime, self.run.pipeline, role, service or None)
         fault = kind(target, **parameters)
-        with held(fault, LONGEST_OUTAGE_SECONDS, self._holding()) as hold:
+        with held(fault, LONGEST_OUTAGE_SECONDS, self.run.holding()) as hold:
             yield hold
 
     def watch(self, hold: Hold, seconds: float) -> None:
         """Let *seconds* pass while *hold* is held; that it was still there is looked at."""
-        watch([hold], seconds, self._holding())
-
-    def _holding(self) -> Holding:
-        run = self.run
-        return Holding(System(run.runtime), run.ledger, run.clock, run.interrupt)
+        watch([hold], seconds, self.run.holding())

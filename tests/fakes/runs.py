@@ -4,6 +4,7 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
+from k2chaos.errors import RunError
 from k2chaos.evidence.baseline import Baseline
 from k2chaos.evidence.folder import create_run_folder
 from k2chaos.evidence.ledger import FaultLedger
@@ -23,6 +24,25 @@ def fake_run(folder: Path, **changes: Any) -> Run:
     return run_of(pipeline, folder)
 
 
+class FakeGuardian:
+    """Counts how often it was told of something new; refuses where it is told to."""
+
+    def __init__(self) -> None:
+        """Watch over nothing yet."""
+        self.told = 0
+        self.is_there = True
+
+    def watch_over(self) -> None:
+        """Be told."""
+        if not self.is_there:
+            message = "no guardian could be started"
+            raise RunError(message)
+        self.told += 1
+
+    def close(self) -> None:
+        """Nothing to let go."""
+
+
 def run_of(pipeline: Pipeline, folder: Path) -> Run:
     """A run of *pipeline* with all its services up and nothing emitted before it."""
     clock = FakeClock()
@@ -39,5 +59,6 @@ def run_of(pipeline: Pipeline, folder: Path) -> Run:
         clock,
         Interrupt(),
         Baseline(clock.now(), {}),
+        FakeGuardian(),
         contextlib.ExitStack(),
     )

@@ -5,15 +5,14 @@ from typing import Any
 
 import pytest
 
-from k2chaos.errors import FaultNotInjected, Interrupted, Unsupported, UsageError
+from k2chaos.errors import FaultNotInjected, Interrupted, RunError, Unsupported, UsageError
 from k2chaos.evidence.reading import read_run
-from k2chaos.system.faults import System
-from k2chaos.system.faults.held import Holding, held
+from k2chaos.system.faults.held import held
 from k2chaos.system.faults.process import Kill, Pause
 from k2chaos.system.holding import hold_for
 from k2chaos.system.run import Run
 from k2chaos.system.runtime import Runtime
-from tests.fakes.runs import fake_run
+from tests.fakes.runs import FakeGuardian, fake_run
 from tests.fakes.runtime import FakeRuntime
 
 
@@ -75,7 +74,7 @@ def test_more_services_than_the_limit_are_refused(tmp_path: Path) -> None:
 def test_open_faults_count_against_the_limit(tmp_path: Path) -> None:
     run = fake_run(tmp_path, limits={"faults_at_once": 1})
     (kafka,) = [one for one in run.runtime.containers("k2-lab") if one.service == "kafka"]
-    holding = Holding(System(run.runtime), run.ledger, run.clock, run.interrupt)
+    holding = run.holding()
 
     with held(Pause(kafka), 1.0, holding), pytest.raises(UsageError, match="1 are open"):
         hold_for(run, Pause, "sink", 1.0)
@@ -113,4 +112,33 @@ def test_a_fault_that_did_not_take_is_an_error_and_leaves_nothing_open(run: Run)
     with pytest.raises(FaultNotInjected):
         hold_for(run, Pause, "broker", 1.0)
 
+    assert () == run.open_faults()
+
+
+def test_the_guardian_knows_of_a_fault_before_it_is_injected(run: Run) -> None:
+    guardian = run.guardian
+    assert isinstance(guardian, FakeGuardian)
+    assert isinstance(run.runtime, FakeRuntime)
+    known: list[tuple[int, int]] = []
+
+    def look(_container: object, verb: str) -> bool:
+        if verb == "pause":
+            known.append((guardian.told, len(run.open_faults())))
+        return False
+
+    run.runtime.broken = look
+    hold_for(run, Pause, "sink", 0.0)
+
+    assert [(1, 1)] == known
+
+
+def test_without_a_guardian_nothing_is_injected_and_nothing_stays_open(run: Run) -> None:
+    guardian = run.guardian
+    assert isinstance(guardian, FakeGuardian)
+    guardian.is_there = False
+
+    with pytest.raises(RunError, match="no guardian"):
+        hold_for(run, Pause, "sink", 1.0)
+
+    assert [] == _sent(run.runtime)
     assert () == run.open_faults()

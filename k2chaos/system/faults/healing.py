@@ -101,6 +101,16 @@ def heal_open(
     return _heal_all(entries, connect, clock)
 
 
+def heal_ledger(
+    path: Path,
+    connect: Callable[[str], Runtime],
+    clock: Clock,
+    is_wanted: Callable[[LedgerEntry], bool] = lambda _entry: True,
+) -> tuple[Healing, ...]:
+    """Heal the open faults of one run's ledger for which *is_wanted* holds."""
+    return _heal_all(filter(is_wanted, read_ledger(path).open), connect, clock)
+
+
 def _is_abandoned(entry: LedgerEntry, holders: dict[str, Holder], clock: Clock) -> bool:
     holder = holders.get(entry.pipeline)
     return holder is None or holder.run != entry.run or clock.now() > entry.deadline

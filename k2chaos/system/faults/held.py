@@ -1,7 +1,8 @@
 """
 Holding a fault: the only way in, and the only way out.
 
-1. What must be restored is read first (`prepare`), and is on disk (`tried`) before the fault is.
+1. What must be restored is read first (`prepare`), and is on disk (`tried`) before the fault is;
+   then the guardian knows of it, which heals if this process dies.
 2. A fault counts once its witness saw it; one that nobody saw is healed and is an error.
 3. Heal comes in `finally`, is retried until the witness sees nothing left, and is said loudly
    when it does not get there; the ledger then keeps the fault open.
@@ -33,12 +34,21 @@ _LOOK_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """What `held` works with: the system, where it is written down, the clock, the stop switch."""
+    """
+    What `held` works with.
+
+    Attributes:
+        ledger: Where every step is written down.
+        interrupt: The run's stop switch.
+        watch_over: Returns when somebody who outlives this process knows of what the ledger says;
+            nothing is injected before.
+    """
 
     system: System
     ledger: FaultLedger
     clock: Clock
     interrupt: Interrupt
+    watch_over: Callable[[], None] = lambda: None
 
 
 @contextlib.contextmanager
@@ -100,6 +110,7 @@ def _write_down(fault: Fault, longest_seconds: float, holding: Holding) -> Hold:
 
 def _inject(fault: Fault, hold: Hold, holding: Holding) -> None:
     """Inject and wait for the witness."""
+    holding.watch_over()
     started = holding.clock.monotonic()
     logger.info("injecting %s into %s", fault.kind, fault.target)
     try:
