@@ -1,9 +1,9 @@
 """
 How long a container stays paused after the run that paused it was killed.
 
-``python benchmarks/guardian.py [kills]`` on an idle machine. Each kill is SIGKILL of the whole
-process group of the run; the time is from just before it to the engine's own event ``unpause``, both by the
-clock of this host. A run and its guardian are new for each kill. Prints percentiles.
+``python benchmarks/guardian.py [kills]`` on an idle machine. Each kill is SIGKILL of the run's
+whole process group; the time is from just before it to the engine's own event ``unpause``, both by
+the clock of this host. A run and its guardian are new for each kill. Prints percentiles.
 """
 
 import json
