@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from k2chaos.errors import EngineUnreachable
+from k2chaos.errors import EngineUnreachable, K2ChaosError
 from k2chaos.pipeline_file import load_pipeline
 from k2chaos.system.engine import connect
 from k2chaos.system.stages import open_stages
 from tests.e2e.keeping import KeepMetrics
 from tests.e2e.lab import USUAL_RATE, Lab
-from tests.e2e.metrics import MEASURED, Measured
+from tests.e2e.metrics import FILE, MEASURED, Measured, Recorder
 from tests.e2e.outages import (
     Crashes,
     Outage,
@@ -33,6 +33,7 @@ from tests.e2e.outages import (
 )
 from tests.e2e.preflight import NotUsableError, make_usable
 from tests.e2e.session import Keeper, alone, put_back, recorder_of, remember
+from tools.e2e.origin import commit, now
 
 LAB = Path("pipelines/lab.yaml")
 PIPELINE = Path(os.environ.get("K2CHAOS_E2E_PIPELINE", LAB))
@@ -42,7 +43,9 @@ KEEPER = pytest.StashKey[Keeper]()
 
 def pytest_configure(config: pytest.Config) -> None:
     """Keep what is measured, and how every test ended."""
-    config.pluginmanager.register(KeepMetrics(), "e2e-metrics")
+    file = FILE if PIPELINE == LAB else FILE.with_name(f"metrics-{PIPELINE.stem}.jsonl")
+    recorder = Recorder(now(), file, commit())
+    config.pluginmanager.register(KeepMetrics(recorder), "e2e-metrics")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -127,7 +130,10 @@ def watched(request: pytest.FixtureRequest) -> Iterator[Lab]:
 
 def _opened() -> Lab:
     """The pipeline of the file; nothing of it is touched."""
-    file = load_pipeline(PIPELINE)
+    try:
+        file = load_pipeline(PIPELINE)
+    except K2ChaosError as error:
+        pytest.exit(f"K2CHAOS_E2E_PIPELINE={PIPELINE}: {error}", returncode=2)
     runtime, reason = None, ""
     try:
         runtime = connect()
@@ -136,7 +142,7 @@ def _opened() -> Lab:
     if runtime is None:
         _forget_sockets()
         if os.environ.get("CI") == "true":
-            pytest.fail(reason, pytrace=False)
+            pytest.exit(reason, returncode=1)
         pytest.skip(f"no container engine may be used: {reason}")
     return Lab(file, open_stages(file.pipeline), runtime)
 

@@ -32,7 +32,7 @@ class KeepMetrics:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Keep how every test ended, how long it took and what it measured."""
         report = yield
-        if _is_ours(item):
+        if _is_ours(item) and not _is_rehearsal(item.config):
             measured = item.stash.get(MEASURED, Measured()).found
             self.recorder.test(report, measured, item.stash.get(RESOURCES, {}))
         return report
@@ -41,7 +41,7 @@ class KeepMetrics:
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Keep that the session came to its end, and which."""
         ours = [item for item in session.items if _is_ours(item)]
-        if ours and not session.config.option.collectonly:
+        if ours and not _is_rehearsal(session.config):
             files = sorted({item.nodeid.split("::")[0] for item in ours})
             selection = Selection(len(ours), len(ours) + self._deselected, files)
             seconds = time.monotonic() - self._began
@@ -50,3 +50,9 @@ class KeepMetrics:
 
 def _is_ours(item: Any) -> bool:
     return item.get_closest_marker("e2e") is not None
+
+
+def _is_rehearsal(config: pytest.Config) -> bool:
+    """Whether pytest runs no test, and calls them passed all the same."""
+    option = config.option
+    return bool(option.collectonly or option.setupplan or option.setuponly)

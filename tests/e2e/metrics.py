@@ -8,6 +8,7 @@ units are in the names. `tools.e2e.runs` reads it.
 
 import os
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -157,7 +158,9 @@ def _seconds(phases: Mapping[str, Report], when: str) -> float:
 
 def _reason(report: Report) -> str:
     """What failed, in one line: pytest marks the error's own lines with an E."""
-    lines = report.longreprtext.splitlines()
+    # Of errors that led to one another the last one counts.
+    last = re.split(r"\n(?:During handling of|The above exception was)", report.longreprtext)[-1]
+    lines = last.splitlines()
     marked = [line[1:].strip() for line in lines if line.startswith("E ")]
     return (marked or lines or [""])[0][:300]
 

@@ -88,9 +88,9 @@ def check_key(lab: Lab) -> None:
     status = ask(lab.pipeline, "/v1/stats").status_code
     if status in {401, 403}:
         message = (
-            f"the API answers {status} to the key of the pipeline file (K2_API_KEY, else "
-            f"{lab.pipeline.name}'s env_file): it was started from another clone, or with "
-            "another key; `k2chaos lab up` from this one"
+            f"the API answers {status} to the key of {lab.file.path} (variable K2_API_KEY, else "
+            "stack/.env): it was started from another clone, or the variable holds another key; "
+            "unset it, or `k2chaos lab up` from this clone"
         )
         raise NotUsableError(message)
     try:

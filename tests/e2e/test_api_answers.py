@@ -18,10 +18,14 @@ from tests.e2e.paths import covers
 @covers("API history")
 def test_a_range_of_the_past_is_answered_trade_by_trade_as_the_table_holds_it(still: Lab) -> None:
     baseline = still.baseline()
-    window = still.emit(600)
+    # Trades of one order have one time, so there are three orders.
+    for _ in range(3):
+        window = still.emit(240)
+        still.await_arrival(window, "topic")
     still.await_arrival(window, "api")
     rows = rows_since(still.pipeline, baseline.started - timedelta(seconds=5), "BTCUSDT")
     times = rows["timestamp"].combine_chunks().unique().sort().to_pylist()
+    assert len(times) >= 3
     start, end = times[1], times[-1]
     inside = rows.filter(
         pc.and_(pc.greater_equal(rows["timestamp"], start), pc.less(rows["timestamp"], end))

@@ -72,7 +72,8 @@ def select(files: Iterable[str], rules: Sequence[Rule], tests: Sequence[Collecte
         else:
             paths |= _paths(file, rules, found)
     _add_unmarked(found, paths, tests)
-    wanted = [one for one in tests if one.file in own or (paths and _is_on(one, paths))]
+    alone = _by_scenarios_only(tests)
+    wanted = [one for one in tests if one.file in own or (paths and _is_on(one, paths, alone))]
     found.tests = list(dict.fromkeys(one.function for one in wanted))
     return found
 
@@ -95,15 +96,24 @@ def _paths(file: str, rules: Sequence[Rule], found: Selection) -> set[str]:
 
 def _add_unmarked(found: Selection, paths: set[str], tests: Sequence[Collected]) -> None:
     """A path that no test is marked with: which test would see it is not known."""
-    marked = {path for one in core(tests) for path in one.covers}
+    marked = {path for one in tests for path in one.covers}
     missing = sorted(paths - marked)
     if missing:
         found.is_all = True
         found.reasons.append(f"no test is marked with {', '.join(missing)}: all tests")
 
 
-def _is_on(test: Collected, paths: set[str]) -> bool:
-    return not test.is_scenario and (not test.covers or not paths.isdisjoint(test.covers))
+def _by_scenarios_only(tests: Sequence[Collected]) -> set[str]:
+    """The paths that only scenarios go through."""
+    by_core = {path for one in core(tests) for path in one.covers}
+    return {path for one in tests for path in one.covers} - by_core
+
+
+def _is_on(test: Collected, paths: set[str], alone: set[str]) -> bool:
+    """A test of the core on any of *paths*, or on none at all; a scenario where it is *alone*."""
+    if test.is_scenario:
+        return not (paths & alone).isdisjoint(test.covers)
+    return not test.covers or not paths.isdisjoint(test.covers)
 
 
 def _is_any(file: str, patterns: Sequence[str]) -> bool:
