@@ -296,13 +296,30 @@ def test_a_run_whose_parent_is_killed_heals(desk: Desk) -> None:
     assert "interrupted" in desk.codes()
 
 
-def test_what_a_run_left_that_was_killed_whole_is_healed_by_the_next_command(desk: Desk) -> None:
+def test_what_a_run_left_that_was_killed_whole_is_healed_by_its_guardian(desk: Desk) -> None:
     name = desk.write(method=[action("pause", role="exchange", duration=60)])
     process = desk.start("run", name)
     desk.until(lambda: desk.status() == "paused")
     (child,) = _children(process.pid)
     os.kill(process.pid, signal.SIGKILL)
     os.kill(child, signal.SIGKILL)
+    process.communicate(timeout=60)
+
+    desk.until(lambda: desk.status() == "running")
+    desk.until(lambda: "no fault is open" in desk.k2chaos("status").stdout)
+
+
+def test_what_a_run_left_that_was_killed_with_its_guardian_is_healed_by_the_next_command(
+    desk: Desk,
+) -> None:
+    name = desk.write(method=[action("pause", role="exchange", duration=60)])
+    process = desk.start("run", name)
+    desk.until(lambda: desk.status() == "paused")
+    (child,) = _children(process.pid)
+    (guardian,) = _children(child)
+    os.kill(child, signal.SIGSTOP)  # so that it cannot start another
+    for one in (guardian, process.pid, child):
+        os.kill(one, signal.SIGKILL)
     process.communicate(timeout=60)
 
     assert "paused" == desk.status()
