@@ -105,8 +105,11 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
                 lab.rate = 0
                 recorder = recorder_of(request.config)
                 recorder.engine = lab.runtime.version()
-                request.config.stash[KEEPER] = Keeper(lab, recorder)
-                yield lab
+                request.config.stash[KEEPER] = keeper = Keeper(lab, recorder)
+                try:
+                    yield lab
+                finally:
+                    keeper.close()
             finally:
                 put_back(state, lab, found)
     except NotUsableError as error:
@@ -115,11 +118,14 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
         lab.stages.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def watched(request: pytest.FixtureRequest) -> Iterator[Lab]:
     """A pipeline that flows, to be looked at only: the lab, or the one that was named."""
     if PIPELINE == LAB:
-        yield request.getfixturevalue("flowing")
+        lab = request.getfixturevalue("lab")
+        lab.await_well()
+        with lab.flowing(USUAL_RATE):
+            yield lab
         return
     found = _opened()
     try:
@@ -232,10 +238,11 @@ def stack_restart(lab: Lab) -> StackRestart:
 
 
 @pytest.fixture(scope="session")
-def engine_restart(lab: Lab) -> StackRestart:
+def engine_restart(lab: Lab, request: pytest.FixtureRequest) -> StackRestart:
     """The engine ended and started, where nothing but the lab runs on it; else skipped."""
     try:
-        return restart_engine(lab)
+        with request.config.stash[KEEPER].resting():
+            return restart_engine(lab)
     except RefusedError as error:
         if os.environ.get("CI") == "true":
             raise

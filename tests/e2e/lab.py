@@ -46,12 +46,18 @@ _DRAIN_SECONDS: Final = 30.0
 
 @dataclass
 class Lab:
-    """One lab that is up."""
+    """
+    One lab that is up.
+
+    Attributes:
+        expected_rate: What the suite has last told the market; it stands still by default.
+    """
 
     file: PipelineFile
     stages: Stages
     runtime: DockerRuntime
     clock: SystemClock = field(default_factory=SystemClock)
+    expected_rate: float = 0.0
 
     @property
     def pipeline(self) -> Pipeline:
@@ -79,12 +85,12 @@ class Lab:
     @contextlib.contextmanager
     def trading_at(self, trades_per_second: float) -> Iterator[None]:
         """Trade at another rate while the block runs."""
-        before = self.rate
+        before, self.expected_rate = self.expected_rate, trades_per_second
         self.rate = trades_per_second
         try:
             yield
         finally:
-            self.rate = before
+            self.rate = self.expected_rate = before
 
     @contextlib.contextmanager
     def flowing(self, trades_per_second: float) -> Iterator[None]:

@@ -6,6 +6,7 @@ by the next one.
 """
 
 import json
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,9 +16,10 @@ from typing import Final
 
 import httpx
 import pytest
+from docker.errors import DockerException
 from filelock import FileLock, Timeout
+from requests.exceptions import RequestException
 
-from k2chaos.errors import K2ChaosError
 from k2chaos.evidence.state import state_directory, write_atomically
 from tests.e2e.keeping import KeepMetrics
 from tests.e2e.lab import Lab
@@ -30,8 +32,7 @@ PATIENCE_SECONDS: Final = 45.0
 """How long a service may take to become healthy by itself before it is repaired."""
 ARRIVAL_SECONDS: Final = 15.0
 """How long records may be on their way before they count as lost."""
-_COUNTED_SECONDS: Final = 5.0
-"""What the services used is asked for after longer tests: the engine takes a second to tell."""
+_COUNT_EVERY_SECONDS: Final = 3.0
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,22 @@ class Keeper:
         """Begin to count."""
         self.lab = lab
         self.recorder = recorder
-        self._count = Count.now(lab)
+        self._newest = self._told = Count.now(lab)
+        self._over = threading.Event()
+        self._counting = threading.Lock()
+        self._counter = threading.Thread(target=self._go_on_counting)
+        self._counter.start()
+
+    def close(self) -> None:
+        """Stop counting."""
+        self._over.set()
+        self._counter.join()
+
+    @contextmanager
+    def resting(self) -> Iterator[None]:
+        """Ask the engine nothing while the block runs: it will be away."""
+        with self._counting:
+            yield
 
     def repair(self, before_test: str) -> None:
         """Bring the lab up where it is not whole, and stop a market that was left running."""
@@ -100,10 +116,10 @@ class Keeper:
             k2chaos("lab", "up")
             self.lab.await_healthy()
             self._note(before_test, trouble, "k2chaos lab up", began)
-        if (rate := self.lab.rate) != 0:
-            self.lab.rate = 0
-            self._note(before_test, f"the market was left at {rate:g}/s", "stopped", began)
-        if not self.lab.has_drained(ARRIVAL_SECONDS):
+        if (rate := self.lab.rate) != (wanted := self.lab.expected_rate):
+            self.lab.rate = wanted
+            self._note(before_test, f"the market was left at {rate:g}/s", f"{wanted:g}/s", began)
+        if not wanted and not self.lab.has_drained(ARRIVAL_SECONDS):
             # A test has found them missing; the next ones look at trades that come after them.
             self.lab.emit(len(self.lab.stages.newest_emitted()))
             self._note(before_test, "records do not arrive", "emitted new ones", began)
@@ -121,17 +137,19 @@ class Keeper:
         return troubles
 
     def count(self, item: pytest.Item) -> None:
-        """Leave with *item* what the services used since the last count."""
-        if time.monotonic() - self._count.at < _COUNTED_SECONDS:
-            return
-        try:
-            count = Count.now(self.lab)
-        except (OSError, K2ChaosError):
-            return  # the engine itself is away: the next look tells
-        item.stash[RESOURCES] = {
-            name: one.to_json() for name, one in self._count.until(count).items()
-        }
-        self._count = count
+        """Leave with *item* what the services used between the counts before and within it."""
+        newest = self._newest
+        if newest.at > self._told.at:
+            usage = self._told.until(newest)
+            item.stash[RESOURCES] = {name: one.to_json() for name, one in usage.items()}
+            self._told = newest
+
+    def _go_on_counting(self) -> None:
+        """Beside the tests: the engine takes a second to tell."""
+        while not self._over.wait(_COUNT_EVERY_SECONDS):
+            # Without an engine, or with a container that goes meanwhile, the next count tells.
+            with self._counting, suppress(DockerException, RequestException):
+                self._newest = Count.now(self.lab)
 
 
 def recorder_of(config: pytest.Config) -> Recorder:

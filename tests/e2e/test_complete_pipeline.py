@@ -150,8 +150,8 @@ def test_what_cannot_be_decoded_goes_to_the_dead_letters_whole_and_the_rest_flow
 
 
 @covers("API authentication", "API refusals")
-def test_the_api_refuses_what_it_should_and_says_why(flowing: Lab) -> None:
-    pipeline = flowing.pipeline
+def test_the_api_refuses_what_it_should_and_says_why(still: Lab) -> None:
+    pipeline = still.pipeline
     answers = {
         401: ask(pipeline, "/v1/trades", key=None),
         403: ask(pipeline, "/v1/trades", key="not-the-key"),

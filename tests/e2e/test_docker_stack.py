@@ -210,32 +210,32 @@ def test_a_restart_of_the_engine_is_survived_as_the_policies_promise(
 # What the containers are, as they run.
 
 
-def test_the_declared_limits_are_in_force_inside(flowing: Lab) -> None:
-    for role, services in flowing.pipeline.services.items():
+def test_the_declared_limits_are_in_force_inside(lab: Lab) -> None:
+    for role, services in lab.pipeline.services.items():
         for service in services:
-            memory = _memory_limit(flowing, role, service)
-            quota, period = _cpu_limit(flowing, role, service)
+            memory = _memory_limit(lab, role, service)
+            quota, period = _cpu_limit(lab, role, service)
             assert _bytes(DECLARED[service]["mem_limit"]) == memory, service
             assert quota <= 2 * period, service
             assert quota > 0, service
 
 
-def test_nobody_can_write_to_an_image_or_gain_privileges(flowing: Lab) -> None:
-    for role, services in flowing.pipeline.services.items():
+def test_nobody_can_write_to_an_image_or_gain_privileges(lab: Lab) -> None:
+    for role, services in lab.pipeline.services.items():
         for service in services:
-            status = flowing.inside(role, "cat", "/proc/1/status", service=service)
+            status = lab.inside(role, "cat", "/proc/1/status", service=service)
             facts = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
             assert 0 == int(facts["CapEff"], 16), service
             assert "1" == facts["NoNewPrivs"].strip(), service
             assert "0" != facts["Uid"].split()[0], service
-            assert flowing.inspect(role, service)["HostConfig"]["ReadonlyRootfs"], service
+            assert lab.inspect(role, service)["HostConfig"]["ReadonlyRootfs"], service
 
 
-def test_no_port_is_open_beyond_the_hosts_loopback(flowing: Lab) -> None:
+def test_no_port_is_open_beyond_the_hosts_loopback(lab: Lab) -> None:
     published = set()
-    for role, services in flowing.pipeline.services.items():
+    for role, services in lab.pipeline.services.items():
         for service in services:
-            ports = flowing.inspect(role, service)["NetworkSettings"]["Ports"]
+            ports = lab.inspect(role, service)["NetworkSettings"]["Ports"]
             bound = [one for listed in ports.values() for one in listed or ()]
             assert {"127.0.0.1"} >= {one["HostIp"] for one in bound}, service
             published |= {int(one["HostPort"]) for one in bound}
@@ -243,13 +243,13 @@ def test_no_port_is_open_beyond_the_hosts_loopback(flowing: Lab) -> None:
     assert not published & _listening_beyond_loopback()
 
 
-def test_no_log_holds_a_secret(flowing: Lab) -> None:
+def test_no_log_holds_a_secret(lab: Lab) -> None:
     secrets = {name: value for name, value in read_env(ENV).items() if "CERT" not in name}
     assert "K2_API_KEY" in secrets
     read = 0
-    for role, services in flowing.pipeline.services.items():
+    for role, services in lab.pipeline.services.items():
         for service in services:
-            log = flowing.log(role, service)
+            log = lab.log(role, service)
             read += len(log)
             assert [] == [name for name, value in secrets.items() if value in log], service
     assert read > 0, "all logs are empty: nothing was tested"

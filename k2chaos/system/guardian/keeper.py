@@ -39,6 +39,7 @@ class Guardian:
     _process: "subprocess.Popen[str] | None" = None
     _said: "queue.Queue[str]" = field(default_factory=queue.Queue)
     _lock: threading.RLock = field(default_factory=threading.RLock)
+    _listener: threading.Thread | None = None
     _is_over: bool = False
 
     @property
@@ -78,6 +79,8 @@ class Guardian:
             process.stdin.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_FAREWELL_SECONDS)
+        if self._listener is not None:
+            self._listener.join(_FAREWELL_SECONDS)
         if process.poll() == 0 and not self.log.stat().st_size:
             self.log.unlink()
 
@@ -92,9 +95,9 @@ class Guardian:
             )  # fmt: skip
         assert process.stdout is not None, "piped"
         self._process = process
-        threading.Thread(
-            target=self._listen, args=(process, process.stdout, self._said), daemon=True
-        ).start()
+        heard = (process, process.stdout, self._said)
+        self._listener = threading.Thread(target=self._listen, args=heard, daemon=True)
+        self._listener.start()
         if self._hear(START_SECONDS) != READY:
             self._end()
             message = f"no guardian could be started, so nothing is injected; see {self.log}"
@@ -104,8 +107,9 @@ class Guardian:
         self, process: "subprocess.Popen[str]", output: IO[str], said: "queue.Queue[str]"
     ) -> None:
         """Hand on what it says; when it is dead before its time, have another one."""
-        for line in output:
-            said.put(line.strip())
+        with output:
+            for line in output:
+                said.put(line.strip())
         said.put("")
         process.wait()
         with self._lock:
@@ -138,3 +142,6 @@ class Guardian:
         process, self._process = self._process, None
         if process is not None:
             process.kill()
+            if process.stdin is not None:
+                with contextlib.suppress(OSError):
+                    process.stdin.close()
