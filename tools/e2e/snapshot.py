@@ -66,8 +66,8 @@ def last_complete(runs: Iterable[Run], tests: Iterable[Collected]) -> Run | None
 
 
 def _passed(coverage: Coverage, path: str, outcomes: Mapping[str, str]) -> list[int]:
-    """How many tests of the core suite go through *path*, and how many of them passed."""
-    tests = [one.test for one in coverage.on(path)]
+    """How many tests go through *path*, and how many of them passed."""
+    tests = [one.test for one in (*coverage.on(path), *coverage.scenarios_on(path))]
     return [len(tests), sum(outcomes.get(test) == PASSED for test in tests)]
 
 
