@@ -16,13 +16,13 @@ from k2chaos.errors import EngineUnreachable, K2ChaosError
 from k2chaos.pipeline_file import load_pipeline
 from k2chaos.system.engine import connect
 from k2chaos.system.stages import open_stages
+from tests.e2e.command import RefusedError
 from tests.e2e.keeping import KeepMetrics
 from tests.e2e.lab import USUAL_RATE, Lab
 from tests.e2e.metrics import FILE, MEASURED, Measured, Recorder
 from tests.e2e.outages import (
     Crashes,
     Outage,
-    RefusedError,
     Restarts,
     StackRestart,
     crash_one_by_one,

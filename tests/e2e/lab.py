@@ -265,15 +265,18 @@ class Lab:
 
     def await_well(self, deadline_seconds: float = 90.0) -> None:
         """Wait until every service runs and is healthy, and the API shows all that was emitted."""
-        self.await_healthy(deadline_seconds)
+        self._await_services(deadline_seconds)
         self.await_all(deadline_seconds)
 
     def await_healthy(self, deadline_seconds: float = 90.0) -> None:
         """Wait until every service runs and is healthy, and records have had time to arrive."""
+        self._await_services(deadline_seconds)
+        self.has_drained(_DRAIN_SECONDS)
+
+    def _await_services(self, deadline_seconds: float) -> None:
         self.wait_until(
             self.troubles, lambda seen: not seen, "all services healthy", deadline_seconds
         )
-        self.has_drained(_DRAIN_SECONDS)
 
     def has_drained(self, deadline_seconds: float) -> bool:
         """Whether the API shows, in time, all that was emitted; a loss is an audit's to find."""

@@ -172,8 +172,3 @@ def _machine() -> dict[str, Any]:
         "memory_gib": round(memory / _GIBI, 1),
         "python": platform.python_version(),
     }
-
-
-def keep(line: Mapping[str, Any], file: Path = FILE) -> None:
-    """Append one line as it is."""
-    append(file, line)

@@ -5,18 +5,16 @@ Each leaves the lab well, with the market as it was, and keeps the window of rec
 it happened: whoever asserts that nothing was lost reads that window.
 """
 
-import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 from k2chaos.evidence.baseline import Baseline
 from k2chaos.evidence.records import Window
 from k2chaos.system.faults.process import Crash, Kill, Pause
 from k2chaos.system.runtime import ContainerState
+from tests.e2e.command import k2chaos
 from tests.e2e.events import EngineEvents, Event
 from tests.e2e.lab import USUAL_RATE, Lab
 from tests.e2e.recording import Look, Recording, recorded
@@ -28,9 +26,7 @@ CRASHED: Final = ("catalog-db", "catalog", *OURS)
 MIDWAY_RECORDS: Final = 600
 _NOTICED_SECONDS: Final = 60.0
 _ARRIVED_SECONDS: Final = 60.0
-_COMMAND_SECONDS: Final = 300.0
 _UP_SECONDS: Final = 180.0
-_REFUSED: Final = 2
 
 
 @dataclass(frozen=True)
@@ -159,10 +155,6 @@ def restart_stack(lab: Lab) -> StackRestart:
     return _restarted(lab, down_and_up)
 
 
-class RefusedError(Exception):
-    """k2chaos refuses to do it here, and nothing was changed; says why."""
-
-
 def restart_engine(lab: Lab) -> StackRestart:
     """
     The engine ended and started again; nobody brings the containers up but their policies.
@@ -194,15 +186,3 @@ def _restarted(lab: Lab, act: Callable[[], list[Event]]) -> StackRestart:
         rows=(rows, lab.rows()),
         events=events,
     )
-
-
-def k2chaos(*words: str) -> str:
-    """What the command prints; it must succeed, or be refused."""
-    command = [str(Path(sys.executable).with_name("k2chaos")), *words]
-    done = subprocess.run(
-        command, check=False, capture_output=True, text=True, timeout=_COMMAND_SECONDS
-    )
-    if done.returncode == _REFUSED:
-        raise RefusedError(done.stderr)
-    assert done.returncode == 0, f"{' '.join(command)}: {done.stdout}{done.stderr}"
-    return done.stdout

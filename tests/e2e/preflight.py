@@ -5,11 +5,8 @@ In the order in which one hides the next; all of it together takes a few seconds
 waits minutes for a test to fail of something that could have been said at once.
 """
 
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
@@ -18,13 +15,12 @@ import pyarrow.compute as pc
 from k2chaos.errors import StageBlind, StageUnavailable
 from k2chaos.evidence.state import held_pipelines, state_directory
 from k2chaos.system.lab import lab_status
+from tests.e2e.command import CommandError, k2chaos
 from tests.e2e.content import ask, iceberg_table
 from tests.e2e.lab import Lab
 
 CLOCK_SECONDS: Final = 5.0
 """By how much the exchange's clock and ours may differ; freshness is budgeted in tens of them."""
-
-_UP_SECONDS: Final = 600
 
 
 class NotUsableError(Exception):
@@ -56,11 +52,10 @@ def bring_up() -> None:
     Raises:
         NotUsableError: With what it said.
     """
-    command = [str(Path(sys.executable).with_name("k2chaos")), "lab", "up"]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=_UP_SECONDS)
-    if done.returncode != 0:
-        message = f"`k2chaos lab up` ended with {done.returncode}:\n{done.stdout}{done.stderr}"
-        raise NotUsableError(message)
+    try:
+        k2chaos("lab", "up")
+    except CommandError as error:
+        raise NotUsableError(str(error)) from error
 
 
 def foreign_images() -> list[str]:

@@ -19,6 +19,7 @@ from tests.e2e.content import ask
 from tests.e2e.lab import HEALTH_PORTS, Lab
 
 _LOOK_SECONDS: Final = 0.25
+_FRESHNESS_SECONDS: Final = 0.2
 _FIRST_SECONDS: Final = 30.0
 
 
@@ -100,24 +101,43 @@ class Recording:
 def recorded(lab: Lab) -> Iterator[Recording]:
     """Look at everything four times a second while the block runs."""
     recording = Recording()
-    over = threading.Event()
-    thread = threading.Thread(target=_look_on, args=(lab, recording, over))
-    thread.start()
-    try:
-        yield recording
-    finally:
-        over.set()
-        thread.join()
+    found = lab.runtime.containers(lab.pipeline.compose.project)
+    containers = {one.service: one for one in found}
 
-
-def _look_on(lab: Lab, recording: Recording, over: threading.Event) -> None:
-    clock = SystemClock()
-    containers = {one.service: one for one in lab.runtime.containers(lab.pipeline.compose.project)}
-    while not clock.wait(_LOOK_SECONDS, over):
-        began = clock.now()
+    def look() -> None:
+        began = lab.clock.now()
         health = {role: lab.health(role) for role in HEALTH_PORTS}
         states = {name: lab.runtime.state(one) for name, one in containers.items()}
         recording.looks.append(Look(began, health, states, _read(lab)))
+
+    with _again_and_again(look, _LOOK_SECONDS):
+        yield recording
+
+
+@contextmanager
+def freshness_of(lab: Lab, stage: str = "api") -> Iterator[list[float]]:
+    """Freshness of *stage* while the block runs, looked at five times a second."""
+    found: list[float] = []
+    with _again_and_again(lambda: found.append(lab.freshness(stage)), _FRESHNESS_SECONDS):
+        yield found
+
+
+@contextmanager
+def _again_and_again(look: Callable[[], None], pause_seconds: float) -> Iterator[None]:
+    """Look beside the block while it runs, in a thread."""
+    clock, over = SystemClock(), threading.Event()
+
+    def go_on() -> None:
+        while not clock.wait(pause_seconds, over):
+            look()
+
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def _read(lab: Lab) -> tuple[int, dict[str, Any]]:
@@ -126,22 +146,3 @@ def _read(lab: Lab) -> tuple[int, dict[str, Any]]:
         return answer.status_code, answer.json().get("meta", {})
     except (httpx.HTTPError, ValueError) as error:
         return 0, {"reason": str(error)}
-
-
-@contextmanager
-def freshness_of(lab: Lab, stage: str = "api") -> Iterator[list[float]]:
-    """Freshness of *stage* while the block runs, looked at five times a second."""
-    found: list[float] = []
-    over = threading.Event()
-
-    def look_on() -> None:
-        while not lab.clock.wait(0.2, over):
-            found.append(lab.freshness(stage))
-
-    thread = threading.Thread(target=look_on)
-    thread.start()
-    try:
-        yield found
-    finally:
-        over.set()
-        thread.join()

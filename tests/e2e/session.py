@@ -21,10 +21,10 @@ from filelock import FileLock, Timeout
 from requests.exceptions import RequestException
 
 from k2chaos.evidence.state import state_directory, write_atomically
+from tests.e2e.command import k2chaos
 from tests.e2e.keeping import KeepMetrics
 from tests.e2e.lab import Lab
 from tests.e2e.metrics import RESOURCES, Recorder
-from tests.e2e.outages import k2chaos
 from tests.e2e.preflight import NotUsableError
 from tests.e2e.resources import Count
 

@@ -69,9 +69,19 @@ class Fault(Protocol):
         """Undo it. Safe to call twice, safe after the container was replaced."""
 
 
+_adapters: dict[type[Any], TypeAdapter[Any]] = {}
+
+
+def adapter_of(kind: type[Any]) -> TypeAdapter[Any]:
+    """Between the values of a kind and plain data; made once a kind, for that takes its time."""
+    if kind not in _adapters:
+        _adapters[kind] = TypeAdapter(kind)
+    return _adapters[kind]
+
+
 def fault_to_json(fault: Fault) -> dict[str, Any]:
     """*fault* as plain JSON, enough for another process to heal it."""
-    fields = TypeAdapter(type(fault)).dump_python(fault, mode="json")
+    fields = adapter_of(type(fault)).dump_python(fault, mode="json")
     return {"kind": fault.kind, **fields}
 
 

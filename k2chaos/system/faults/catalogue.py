@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from k2chaos.errors import FaultError
-from k2chaos.system.faults import Fault
+from k2chaos.system.faults import Fault, adapter_of
 from k2chaos.system.faults.process import Crash, Kill, Pause, Restart, Stop
 from k2chaos.system.faults.resources import SqueezeCpu
 
@@ -29,7 +29,7 @@ def fault_from_json(value: Mapping[str, Any]) -> Fault:
         if kind is None:
             message = f"kind {value.get('kind')!r} is not known to this version"
             raise FaultError(message)
-        return cast("Fault", TypeAdapter(kind).validate_python(fields))
+        return cast("Fault", adapter_of(kind).validate_python(fields))
     except ValidationError as error:
         message = f"the ledger's {value.get('kind')} cannot be read: {error}"
         raise FaultError(message) from error

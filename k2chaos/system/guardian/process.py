@@ -17,12 +17,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from pydantic import TypeAdapter
-
 from k2chaos.clock import Clock, SystemClock
 from k2chaos.errors import K2ChaosError
 from k2chaos.evidence.ledger import read_ledger
 from k2chaos.system.engine import connect
+from k2chaos.system.faults import adapter_of
 from k2chaos.system.faults.catalogue import FAULTS
 from k2chaos.system.faults.healing import Healing, heal_ledger
 from k2chaos.system.runtime import Runtime
@@ -45,7 +44,7 @@ def main() -> int:
     clock = SystemClock()
     runtime = connect(engine)
     for kind in FAULTS.values():
-        TypeAdapter(kind)
+        adapter_of(kind)
     _say(READY)
     _watch(path, lambda _address: runtime, clock)
     _heal_until_nothing_is_open(path, lambda address: connect(address or engine), clock)
@@ -75,7 +74,7 @@ def _seconds_to_deadline(path: Path, clock: Clock) -> float:
     if not deadlines:
         return _LONGEST_SLEEP_SECONDS
     left = (min(deadlines) - clock.now()).total_seconds()
-    return min(max(left, 0.0) + (1.0 if left < 0 else 0.0), _LONGEST_SLEEP_SECONDS)
+    return 1.0 if left < 0 else min(left, _LONGEST_SLEEP_SECONDS)
 
 
 def _heal_until_nothing_is_open(path: Path, reach: Callable[[str], Runtime], clock: Clock) -> None:
