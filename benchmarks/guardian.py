@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.progress import track
 
 from k2chaos.evidence.ledger import read_ledger
-from k2chaos.system.engine import engine_address
+from k2chaos.system.engine.address import engine_address
 
 IMAGE = "debian:trixie-slim"
 GIVE_UP_SECONDS = 30.0

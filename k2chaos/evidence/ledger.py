@@ -53,6 +53,12 @@ class LedgerEntry:
         return any(event["event"] == "active" for event in self.events)
 
     @property
+    def pipeline_file(self) -> Path | None:
+        """Where the pipeline is described: what heals a fault that has no container."""
+        named = self.events[0].get("pipeline_file")
+        return Path(named) if named else None
+
+    @property
     def copies(self) -> tuple[Path, ...]:
         """The run folder's copies of the ledger that are still there."""
         named = (Path(text) for text in self.events[0].get("copies", ()))
@@ -79,11 +85,13 @@ class FaultLedger:
 
     Attributes:
         paths: Where every line goes, the state directory's copy first.
+        pipeline_file: Where the pipeline is described, for whoever heals.
     """
 
     run: str
     pipeline: str
     paths: tuple[Path, ...]
+    pipeline_file: Path | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def tried(
@@ -94,6 +102,7 @@ class FaultLedger:
             "run": self.run,
             "pipeline": self.pipeline,
             "pid": os.getpid(),
+            "pipeline_file": str(self.pipeline_file.absolute()) if self.pipeline_file else None,
             "copies": [str(path.absolute()) for path in self.paths[1:]],
         }
         self._append(

@@ -220,6 +220,12 @@ def _is_grace(value: Any, parameter: inspect.Parameter, pipeline: Pipeline | Non
     return None if value == 0 else _is_duration(value, parameter, pipeline)
 
 
+def _is_not_negative(
+    value: Any, _parameter: inspect.Parameter, _pipeline: Pipeline | None
+) -> str | None:
+    return None if value >= 0 else f"must be 0 or more, not {value}"
+
+
 def _is_positive(
     value: Any, _parameter: inspect.Parameter, _pipeline: Pipeline | None
 ) -> str | None:
@@ -235,4 +241,5 @@ _MEANINGS: Final[Mapping[str, Callable[[Any, inspect.Parameter, Pipeline | None]
     "deadline": _is_positive,
     "seconds": _is_positive,
     "grace": _is_grace,
+    "start_after": _is_not_negative,
 }

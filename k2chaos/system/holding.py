@@ -7,62 +7,96 @@ touched.
 
 import contextlib
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from k2chaos.errors import UsageError
 from k2chaos.system.faults import Fault, Hold
 from k2chaos.system.faults.held import held, watch
 from k2chaos.system.run import Run
-from k2chaos.system.runtime import Container, select
+from k2chaos.system.runtime import Container, Endpoint, select
 
 # The engine gives no less (a quota of 1 ms in a period of 100 ms).
 _FEWEST_CORES: Final = 0.01
+_LONGEST_START_SECONDS: Final = 3600.0
 _INTERNAL: Final = frozenset({"fault", "held_seconds", "watch_seconds"})
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """
+    For how long, and from when on, faults are to be held.
+
+    Attributes:
+        role: What the target is to the pipeline.
+        duration_seconds: How long the effect is to last.
+        start_after_seconds: From the call to the effect; 0 is as soon as it is prepared.
+    """
+
+    role: str
+    duration_seconds: float
+    start_after_seconds: float = 0.0
 
 
 def hold_for(
     run: Run,
     kind: Callable[..., Fault],
-    role: str,
-    duration_seconds: float,
+    wish: Wish,
     *,
     service: str = "",
     count: int = 1,
     **parameters: Any,
 ) -> dict[str, Any]:
     """
-    Hold ``kind(target, **parameters)`` on every container that *role* means, all at once.
+    Hold ``kind(target, **parameters)`` on every container that the wish's role means, at once.
 
     Returns:
         ``{"faults": [...]}``: one entry a container, as it goes into the evidence.
     """
-    refuse_bad_duration(duration_seconds, run.pipeline.limits.longest_fault_seconds)
-    refuse_bad_duration(
-        parameters.get("grace_seconds", 0.0), run.pipeline.limits.longest_fault_seconds
-    )
+    longest = run.pipeline.limits.longest_fault_seconds
+    refuse_bad_duration(parameters.get("grace_seconds", 0.0), longest)
     with run.noting_unsupported():
-        targets = select(run.runtime, run.pipeline, role, service or None, count)
-    _refuse_too_many(run, targets)
-    longest = duration_seconds + parameters.get("grace_seconds", 0.0)
-    faults = [kind(target, **parameters) for target in targets]
+        targets = select(run.runtime, run.pipeline, wish.role, service or None, count)
+    return hold_all(run, [kind(target, **parameters) for target in targets], wish)
+
+
+def hold_all(run: Run, faults: Sequence[Fault], wish: Wish) -> dict[str, Any]:
+    """
+    Hold *faults*, all at once; the path of every action.
+
+    Returns:
+        ``{"faults": [...]}``: one entry a fault, as it goes into the evidence.
+
+    Raises:
+        UsageError: The pipeline file's limits forbid it; nothing was touched.
+    """
+    refuse_bad_duration(wish.duration_seconds, run.pipeline.limits.longest_fault_seconds)
+    refuse_bad_duration(wish.start_after_seconds, _LONGEST_START_SECONDS, "start_after")
+    _refuse_too_many(run, [fault.target for fault in faults])
     holding = run.holding()
+    longest = wish.duration_seconds + max(getattr(one, "grace_seconds", 0.0) for one in faults)
+    begin_at = None
+    if wish.start_after_seconds:
+        begin_at = run.clock.now() + timedelta(seconds=wish.start_after_seconds)
     records: list[Hold] = []
     try:
         with contextlib.ExitStack() as stack:
             # One by one: those that were held before another failed must be on record too.
-            records.extend(stack.enter_context(held(fault, longest, holding)) for fault in faults)
-            watch(records, duration_seconds, holding)
+            records.extend(
+                stack.enter_context(held(fault, longest, holding, begin_at)) for fault in faults
+            )
+            watch(records, wish.duration_seconds, holding)
     finally:
-        entries = [_entry(role, duration_seconds, record) for record in records]
+        entries = [_entry(wish, record) for record in records]
         for entry in entries:
             run.folder.append_event("fault", **entry)
     run.interrupt.refuse_when_requested()
     return {"faults": entries}
 
 
-def refuse_bad_duration(seconds: float, longest: float) -> None:
+def refuse_bad_duration(seconds: float, longest: float, name: str = "duration") -> None:
     """
     Check how long a fault may last.
 
@@ -70,13 +104,11 @@ def refuse_bad_duration(seconds: float, longest: float) -> None:
         UsageError: It is no number, negative, or longer than the pipeline file allows.
     """
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
-        message = f"duration must be a number of seconds, not {seconds!r}"
+        message = f"{name} must be a number of seconds, not {seconds!r}"
         raise UsageError(message)
     if not 0 <= seconds <= longest:
-        message = (
-            f"duration must lie between 0 and {longest:g} s "
-            f"(limits.longest_fault_seconds), not {seconds:g}"
-        )
+        limit = " (limits.longest_fault_seconds)" if name == "duration" else ""
+        message = f"{name} must lie between 0 and {longest:g} s{limit}, not {seconds:g}"
         raise UsageError(message)
 
 
@@ -93,11 +125,11 @@ def refuse_bad_share(cores: Any) -> None:
         raise UsageError(message)
 
 
-def _refuse_too_many(run: Run, targets: Sequence[Container]) -> None:
+def _refuse_too_many(run: Run, targets: Sequence[Container | Endpoint]) -> None:
     limits = run.pipeline.limits
     open_now = run.open_faults()
-    broken = {str(entry.fault.get("target", {}).get("service")) for entry in open_now}
-    services = broken | {target.service for target in targets}
+    broken = {_impaired(entry.fault.get("target", {})) for entry in open_now}
+    services = broken | {_impaired(asdict(target)) for target in targets}
     for name, count, limit in (
         ("faults_at_once", len(open_now) + len(targets), limits.faults_at_once),
         ("impaired_services_at_once", len(services), limits.impaired_services_at_once),
@@ -110,21 +142,24 @@ def _refuse_too_many(run: Run, targets: Sequence[Container]) -> None:
             raise UsageError(message)
 
 
-def _entry(role: str, requested_seconds: float, record: Hold) -> dict[str, Any]:
+def _impaired(target: Mapping[str, Any]) -> str:
+    """The service, or the stage, that a fault's target counts as."""
+    return str(target.get("service") or target.get("stage"))
+
+
+def _entry(wish: Wish, record: Hold) -> dict[str, Any]:
     facts = {each.name: getattr(record, each.name) for each in fields(record)}
     return {
         **{name: value for name, value in facts.items() if name not in _INTERNAL},
         "kind": record.fault.kind,
         "target": str(record.fault.target),
-        "role": role,
-        "requested_seconds": requested_seconds,
-        "achieved_seconds": round(record.held_seconds, 4),
+        "role": wish.role,
+        "requested_seconds": wish.duration_seconds,
+        "achieved_seconds": round(record.achieved_seconds, 4),
+        "start_error_seconds": record.start_error_seconds,
         **{
-            name: moment.isoformat() if moment else None
-            for name, moment in (
-                ("tried_at", record.tried_at),
-                ("injected_at", record.injected_at),
-                ("healed_at", record.healed_at),
-            )
+            name: moment.isoformat() if isinstance(moment, datetime) else None
+            for name, moment in facts.items()
+            if name.endswith("_at")
         },
     }

@@ -26,6 +26,7 @@ from k2chaos.evidence.ledger import FaultLedger, LedgerEntry, read_ledger
 from k2chaos.evidence.state import Holder, PipelineLock, state_directory
 from k2chaos.pipeline import Pipeline
 from k2chaos.pipeline_file import PipelineFile
+from k2chaos.system.endpoints import FileEndpoints
 from k2chaos.system.engine import connect
 from k2chaos.system.faults import System
 from k2chaos.system.faults.healing import sweep
@@ -68,7 +69,7 @@ class Run:
     def holding(self) -> Holding:
         """What a fault of this run is held with."""
         return Holding(
-            System(self.runtime),
+            System(self.runtime, FileEndpoints(self.pipeline_file.path)),
             self.ledger,
             self.clock,
             self.interrupt,
@@ -177,6 +178,7 @@ def begin_run(
             folder.run,
             pipeline.compose.project,
             (directory / "faults" / f"{folder.run}.jsonl", folder.ledger),
+            pipeline_file.path,
         )
         guardian = Guardian(ledger.paths[0], runtime.engine, folder.path / "guardian.log")
         run = Run(

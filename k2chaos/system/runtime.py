@@ -130,20 +130,37 @@ class CpuUse:
 
 
 @dataclass(frozen=True, slots=True)
+class Attachment:
+    """One network of a container: its own address there (IPv4), prefix length, and the gateway."""
+
+    network: str
+    address: str
+    prefix: int
+    gateway: str
+
+
+@dataclass(frozen=True, slots=True)
 class HelperCall:
     """
-    One command in a throw-away helper container, from where the target cannot be changed by it.
+    One command in a helper container, from where the target cannot be changed by it.
 
     Attributes:
-        pid_mode: ``host`` to see the engine host's processes.
+        network_of: Whose network namespace it runs in; ``None`` is no network at all.
+        pids_of: Whose processes it sees; ``None`` is only its own.
+        sees_host: It sees all processes of the engine's host instead.
         capabilities: Linux capabilities to add; everything else is dropped.
     """
 
     command: tuple[str, ...]
-    pid_mode: str = ""
-    network_mode: str = "none"
+    network_of: Container | None = None
+    pids_of: Container | None = None
+    sees_host: bool = False
     capabilities: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        """The command line."""
+        return " ".join(self.command)
 
 
 class Runtime(Protocol):
@@ -179,6 +196,33 @@ class Runtime(Protocol):
 
     def run_helper(self, call: HelperCall) -> str:
         """Run *call* to its end and return what it printed; `FaultError` when it failed."""
+
+    def start_helper(self, name: str, call: HelperCall) -> None:
+        """Start *call* under *name* and leave it running, until `remove_helper`."""
+
+    def enter_helper(self, name: str, command: tuple[str, ...]) -> str:
+        """
+        Run *command* inside the helper that runs as *name*; what it printed.
+
+        Raises:
+            ContainerNotFound: No helper of that name runs.
+            FaultError: The command failed.
+        """
+
+    def helper_said(self, name: str, lines: int = 1) -> tuple[str, ...] | None:
+        """The last *lines* that the helper called *name* printed; ``None`` where there is none."""
+
+    def remove_helper(self, name: str) -> None:
+        """End the helper called *name*; nothing where there is none."""
+
+    def networks(self, container: Container) -> tuple[Attachment, ...]:
+        """The networks it is attached to with an address, by name; none where it is down."""
+
+    def happened(self, container: Container, action: str, since: datetime) -> datetime | None:
+        """
+        When the engine last saw *action* (``pause``, ``unpause``, ``die``, ``start``, ...) happen
+        to it; ``None`` where not since *since*, or no longer on record.
+        """
 
 
 def select(

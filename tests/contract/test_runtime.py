@@ -113,7 +113,7 @@ def test_a_restart_moves_the_start_time_and_not_the_id(bench: Bench) -> None:
 def test_a_helper_that_kills_the_main_process_lets_the_restart_policy_act(bench: Bench) -> None:
     before = bench.runtime.state(bench.target)
     kill = HelperCall(
-        ("sh", "-c", f"kill -KILL {before.pid}"), pid_mode="host", capabilities=("KILL",)
+        ("sh", "-c", f"kill -KILL {before.pid}"), sees_host=True, capabilities=("KILL",)
     )
     bench.runtime.run_helper(kill)
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from k2chaos.errors import ContainerNotFound, TargetNotReady
 from k2chaos.system.runtime import (
+    Attachment,
     Container,
     ContainerState,
     CpuLimit,
@@ -28,6 +29,7 @@ class FakeRuntime:
     refused_once: set[str] = field(default_factory=set)
     cpus: dict[Container, CpuLimit] = field(default_factory=dict)
     idle: set[Container] = field(default_factory=set)
+    said: dict[str, tuple[str, ...]] = field(default_factory=dict)
     ticks: int = 0
 
     def add(
@@ -93,6 +95,38 @@ class FakeRuntime:
                     self._update(container, restart_count=state.restart_count + 1)
                 break
         return ""
+
+    def start_helper(self, name: str, call: HelperCall) -> None:
+        """See `Runtime`; it says nothing unless a test puts words into `said`."""
+        self.sent.append(("helper", str(call)))
+        self.said.setdefault(name, ())
+
+    def enter_helper(self, name: str, command: tuple[str, ...]) -> str:
+        """See `Runtime`."""
+        self.sent.append(("helper", " ".join(command)))
+        if name not in self.said:
+            message = f"no helper {name} runs"
+            raise ContainerNotFound(message)
+        return ""
+
+    def helper_said(self, name: str, lines: int = 1) -> tuple[str, ...] | None:
+        """See `Runtime`."""
+        words = self.said.get(name)
+        return None if words is None else words[-lines:]
+
+    def remove_helper(self, name: str) -> None:
+        """See `Runtime`."""
+        self.said.pop(name, None)
+
+    def networks(self, container: Container) -> tuple[Attachment, ...]:
+        """See `Runtime`; each container has one address, by its place in the list."""
+        if not self.state(container).is_running:
+            return ()
+        number = list(self.states).index(container) + 2
+        return (Attachment("fake", f"10.0.0.{number}", 24, "10.0.0.1"),)
+
+    def happened(self, container: Container, action: str, since: datetime) -> datetime | None:
+        """See `Runtime`; this engine keeps no events."""
 
     def _apply(self, container: Container, verb: Verb) -> None:
         status = self.states[container].status

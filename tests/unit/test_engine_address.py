@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from k2chaos.system.engine import DEFAULT_SOCKET, engine_address
+from k2chaos.system.engine.address import DEFAULT_SOCKET, engine_address
 
 
 def _context(folder: Path, name: str, host: str) -> dict[str, str]:

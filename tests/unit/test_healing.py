@@ -33,7 +33,7 @@ class Left:
         fault = Pause(self.kafka).prepare(System(self.runtime))
         deadline = self.clock.now() + timedelta(seconds=seconds)
         self.ledger.tried("pause-1", fault_to_json(fault), deadline, at=self.clock.now())
-        fault.inject(System(self.runtime))
+        fault.inject(System(self.runtime), FakeClock().now())
 
 
 @pytest.fixture

@@ -229,7 +229,7 @@ def test_a_crash_is_not_sent_to_a_process_that_took_the_old_number(tmp_path: Pat
     runtime.send(target, "restart")
 
     with pytest.raises(TargetNotReady, match="restarted by somebody else"):
-        fault.inject(System(runtime))
+        fault.inject(System(runtime), FakeClock().now())
 
     assert "helper" not in [verb for verb, _ in runtime.sent]
 

@@ -9,7 +9,7 @@ from k2chaos.errors import FaultNotInjected, Interrupted, RunError, Unsupported,
 from k2chaos.evidence.reading import read_run
 from k2chaos.system.faults.held import held
 from k2chaos.system.faults.process import Kill, Pause
-from k2chaos.system.holding import hold_for
+from k2chaos.system.holding import Wish, hold_for
 from k2chaos.system.run import Run
 from k2chaos.system.runtime import Runtime
 from tests.fakes.runs import FakeGuardian, fake_run
@@ -27,7 +27,7 @@ def _sent(runtime: Runtime) -> list[tuple[str, str]]:
 
 
 def test_a_fault_is_held_for_as_long_as_asked_and_is_recorded(run: Run) -> None:
-    (entry,) = hold_for(run, Pause, "broker", 15.0)["faults"]
+    (entry,) = hold_for(run, Pause, Wish("broker", 15.0))["faults"]
 
     assert (15.0, 15.0) == (entry["requested_seconds"], entry["achieved_seconds"])
     assert [("pause", "kafka"), ("unpause", "kafka")] == _sent(run.runtime)
@@ -36,7 +36,7 @@ def test_a_fault_is_held_for_as_long_as_asked_and_is_recorded(run: Run) -> None:
 
 
 def test_several_containers_are_held_at_once(run: Run) -> None:
-    hold_for(run, Kill, "registry", 1.0, count=2)
+    hold_for(run, Kill, Wish("registry", 1.0), count=2)
 
     names = ("schema-registry-1", "schema-registry-2")
     expected = [("kill", name) for name in names] + [("start", name) for name in reversed(names)]
@@ -48,7 +48,7 @@ def test_a_duration_that_makes_no_sense_is_refused_before_anything_is_touched(
     seconds: Any, run: Run
 ) -> None:
     with pytest.raises(UsageError, match="duration"):
-        hold_for(run, Pause, "broker", seconds)
+        hold_for(run, Pause, Wish("broker", seconds))
 
     assert [] == _sent(run.runtime)
 
@@ -57,7 +57,7 @@ def test_more_faults_than_the_limit_are_refused(tmp_path: Path) -> None:
     run = fake_run(tmp_path, limits={"faults_at_once": 1})
 
     with pytest.raises(UsageError, match=r"limits\.faults_at_once"):
-        hold_for(run, Pause, "registry", 1.0, count=2)
+        hold_for(run, Pause, Wish("registry", 1.0), count=2)
 
     assert [] == _sent(run.runtime)
 
@@ -66,7 +66,7 @@ def test_more_services_than_the_limit_are_refused(tmp_path: Path) -> None:
     run = fake_run(tmp_path, limits={"impaired_services_at_once": 1})
 
     with pytest.raises(UsageError, match=r"limits\.impaired_services_at_once"):
-        hold_for(run, Pause, "registry", 1.0, count=2)
+        hold_for(run, Pause, Wish("registry", 1.0), count=2)
 
     assert [] == _sent(run.runtime)
 
@@ -77,14 +77,14 @@ def test_open_faults_count_against_the_limit(tmp_path: Path) -> None:
     holding = run.holding()
 
     with held(Pause(kafka), 1.0, holding), pytest.raises(UsageError, match="1 are open"):
-        hold_for(run, Pause, "sink", 1.0)
+        hold_for(run, Pause, Wish("sink", 1.0))
 
 
 def test_a_role_that_the_pipeline_lacks_leaves_evidence(tmp_path: Path) -> None:
     run = fake_run(tmp_path, without=("exchange",))
 
     with pytest.raises(Unsupported):
-        hold_for(run, Pause, "exchange", 1.0)
+        hold_for(run, Pause, Wish("exchange", 1.0))
 
     assert 1 == len(read_run(run.folder.path).events_named("unsupported"))
 
@@ -99,7 +99,7 @@ def test_an_interrupt_ends_the_wait_heals_and_is_an_error(run: Run) -> None:
 
     run.runtime.broken = request
     with pytest.raises(Interrupted):
-        hold_for(run, Pause, "broker", 100.0)
+        hold_for(run, Pause, Wish("broker", 100.0))
 
     assert [("pause", "kafka"), ("unpause", "kafka")] == _sent(run.runtime)
     assert run.clock.monotonic() < 1
@@ -110,7 +110,7 @@ def test_a_fault_that_did_not_take_is_an_error_and_leaves_nothing_open(run: Run)
     run.runtime.broken = lambda _container, verb: verb == "pause"
 
     with pytest.raises(FaultNotInjected):
-        hold_for(run, Pause, "broker", 1.0)
+        hold_for(run, Pause, Wish("broker", 1.0))
 
     assert () == run.open_faults()
 
@@ -127,7 +127,7 @@ def test_the_guardian_knows_of_a_fault_before_it_is_injected(run: Run) -> None:
         return False
 
     run.runtime.broken = look
-    hold_for(run, Pause, "sink", 0.0)
+    hold_for(run, Pause, Wish("sink", 0.0))
 
     assert [(1, 1)] == known
 
@@ -138,7 +138,7 @@ def test_without_a_guardian_nothing_is_injected_and_nothing_stays_open(run: Run)
     guardian.is_there = False
 
     with pytest.raises(RunError, match="no guardian"):
-        hold_for(run, Pause, "sink", 1.0)
+        hold_for(run, Pause, Wish("sink", 1.0))
 
     assert [] == _sent(run.runtime)
     assert () == run.open_faults()

@@ -4,6 +4,7 @@ Faults: reversible changes, as values that can be written down.
 Owns the protocol of a fault; `held` is the only way to hold one.
 """
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,14 +12,16 @@ from typing import Any, ClassVar, Protocol, Self
 
 from pydantic import TypeAdapter
 
+from k2chaos.system.endpoints import Endpoints, NoEndpoints
 from k2chaos.system.runtime import Container, Endpoint, Runtime
 
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """What a fault may reach: the runtime (and, later, the stage clients) of one pipeline."""
+    """What a fault may reach: the runtime, and the endpoints of one pipeline."""
 
     runtime: Runtime
+    endpoints: Endpoints = field(default_factory=NoEndpoints)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,15 @@ class Fault(Protocol):
     does: ClassVar[str]
     undone_by: ClassVar[str]
 
+    marks: ClassVar[tuple[str, str]]
+    """The engine's words for its beginning and its end; empty where it has none."""
+    lead_seconds: ClassVar[float]
+    """How long before its effect `inject` has to be called: what the way there takes."""
+
+    @property
+    def tag(self) -> str:
+        """What this one's marks in the system are told by; its id is ``<kind>-<tag>``."""
+
     @property
     def target(self) -> Container | Endpoint:
         """What is broken."""
@@ -55,8 +67,14 @@ class Fault(Protocol):
     def prepare(self, system: System) -> Self:
         """Read what heal and witness will need; `TargetNotReady` where it may not start."""
 
-    def inject(self, system: System) -> None:
-        """Do it, once."""
+    def inject(self, system: System, at: datetime, /) -> datetime | None:
+        """
+        Do it, once; when its effect began, where that is known already.
+
+        Args:
+            at: When its effect is to begin, `lead_seconds` from now or earlier. Only a fault
+                that waits for itself (in a helper) looks at it.
+        """
 
     def observe(self, system: System) -> Witnessed:
         """Ask the system what can be seen of the fault now."""
@@ -67,6 +85,16 @@ class Fault(Protocol):
 
     def heal(self, system: System) -> None:
         """Undo it. Safe to call twice, safe after the container was replaced."""
+
+
+def new_tag() -> str:
+    """Eight hexadecimal digits, random."""
+    return secrets.token_hex(4)
+
+
+def id_of(fault: Fault) -> str:
+    """What the ledger, and people, call *fault*."""
+    return f"{fault.kind}-{fault.tag}"
 
 
 _adapters: dict[type[Any], TypeAdapter[Any]] = {}
@@ -92,13 +120,25 @@ class Hold:
 
     Attributes:
         fault: As it was completed by `prepare`.
-        witness: What was seen while active, and after the heal.
-        outcome: Something worth telling that is no error (*no restart policy: started by heal*).
+        begin_at: When its effect is to begin; ``None`` is as soon as it is prepared.
+        sent_at: When the injection was called.
+        began_at: When its effect began, by the engine's account where there is one.
+        ended_at: When its effect ended, by the same account.
+        injected_at: When the witness had seen it.
+        healed_at: When the witness had seen it gone.
+        held_seconds: From `injected_at` to the heal.
+        witness: What was seen when it began, during, before and after the heal.
+        ended_early: The witness did not see it at some look before the heal.
+        watch_seconds: For how long after the heal it may still come back.
     """
 
     fault_id: str
     fault: Fault
     tried_at: datetime
+    begin_at: datetime | None = None
+    sent_at: datetime | None = None
+    began_at: datetime | None = None
+    ended_at: datetime | None = None
     injected_at: datetime | None = None
     healed_at: datetime | None = None
     held_seconds: float = 0.0
@@ -107,3 +147,17 @@ class Hold:
     witness: dict[str, Any] = field(default_factory=dict)
     ended_early: bool = False
     watch_seconds: float = 0.0
+
+    @property
+    def achieved_seconds(self) -> float:
+        """How long the effect lasted, as exactly as is known."""
+        if self.began_at is None or self.ended_at is None or self.ended_at < self.began_at:
+            return self.held_seconds
+        return (self.ended_at - self.began_at).total_seconds()
+
+    @property
+    def start_error_seconds(self) -> float | None:
+        """How much later than asked the effect began; ``None`` where no instant was asked for."""
+        if self.begin_at is None or self.began_at is None:
+            return None
+        return (self.began_at - self.begin_at).total_seconds()

@@ -17,6 +17,7 @@ from k2chaos.clock import Clock
 from k2chaos.errors import K2ChaosError, UsageError
 from k2chaos.evidence.ledger import FaultLedger, LedgerEntry, read_ledger, read_state_ledgers
 from k2chaos.evidence.state import Holder, held_pipelines
+from k2chaos.system.endpoints import endpoints_of
 from k2chaos.system.faults import Fault, Hold, System
 from k2chaos.system.faults.catalogue import fault_from_json
 from k2chaos.system.faults.held import Holding, heal
@@ -143,8 +144,9 @@ def _heal_one(entry: LedgerEntry, connect: Callable[[str], Runtime], clock: Cloc
         target = str(fault.target)
         hold = Hold(entry.fault_id, fault, clock.now())
         engine = fault.target.engine if isinstance(fault.target, Container) else ""
-        holding = Holding(System(connect(engine)), ledger, clock, Interrupt(threading.Event()))
-        heal(fault, hold, holding, _still_landing(entry, fault, clock))
+        system = System(connect(engine), endpoints_of(entry.pipeline_file))
+        holding = Holding(system, ledger, clock, Interrupt(threading.Event()))
+        heal(hold, holding, _still_landing(entry, fault, clock))
     except K2ChaosError as error:
         return Healing(entry.fault_id, kind, target, "failed", str(error))
     if not read_ledger(state_copy).open:

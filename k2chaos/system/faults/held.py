@@ -7,58 +7,41 @@ Holding a fault: the only way in, and the only way out.
 3. Heal comes in `finally`, is retried until the witness sees nothing left, and is said loudly
    when it does not get there; the ledger then keeps the fault open.
 4. A signal is heard only while the fault is in effect, never between a step and its undoing.
+
+What is done in which order stands in `steps`, as a value.
 """
 
 import contextlib
 import logging
-import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from tenacity import Retrying, retry_if_exception_type
 from tenacity.wait import wait_exponential
 
 from k2chaos.clock import Clock
-from k2chaos.errors import EngineUnreachable, FaultNotHealed, FaultNotInjected, TargetError
-from k2chaos.evidence.ledger import FaultLedger
-from k2chaos.system.faults import Fault, Hold, System, Witnessed, fault_to_json
-from k2chaos.system.interrupt import Interrupt
+from k2chaos.errors import EngineUnreachable, FaultNotHealed, TargetError
+from k2chaos.system.faults import Fault, Hold, id_of
+from k2chaos.system.faults.steps import HEAL_DEADLINE_SECONDS, Holding
 
 logger = logging.getLogger("chaostoolkit")
 
-WITNESS_DEADLINE_SECONDS = 5.0
-HEAL_DEADLINE_SECONDS = 60.0
+__all__ = ["HEAL_DEADLINE_SECONDS", "Holding", "heal", "held", "watch"]
+
 _LOOK_SECONDS = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Holding:
-    """
-    What `held` works with.
-
-    Attributes:
-        ledger: Where every step is written down.
-        interrupt: The run's stop switch.
-        watch_over: Returns when somebody who outlives this process knows of what the ledger says;
-            nothing is injected before.
-    """
-
-    system: System
-    ledger: FaultLedger
-    clock: Clock
-    interrupt: Interrupt
-    watch_over: Callable[[], None] = lambda: None
-
-
 @contextlib.contextmanager
-def held(fault: Fault, longest_seconds: float, holding: Holding) -> Iterator[Hold]:
+def held(
+    fault: Fault, longest_seconds: float, holding: Holding, begin_at: datetime | None = None
+) -> Iterator[Hold]:
     """
     Inject *fault*, yield while it is in effect, heal it whatever happens.
 
     Args:
         longest_seconds: How long the body may take; beyond it the fault counts as abandoned, and
             anyone who sweeps may heal it.
+        begin_at: When its effect is to begin; it is prepared ahead. By default at once.
 
     Raises:
         Interrupted: The run was told to end before anything was touched.
@@ -66,12 +49,20 @@ def held(fault: Fault, longest_seconds: float, holding: Holding) -> Iterator[Hol
         FaultNotInjected: The witness did not see the fault; it was healed.
         FaultNotHealed: The witness still sees it; the ledger keeps it open.
     """
+    steps = holding.steps
     with holding.interrupt.shield():
         holding.interrupt.refuse_when_requested()
-        fault = fault.prepare(holding.system)
-        hold = _write_down(fault, longest_seconds, holding)
+        now = holding.clock.now()
+        hold = Hold(id_of(fault), fault, now, begin_at)
+        steps.prepare(hold, holding)
+        ahead = max(0.0, (begin_at - now).total_seconds()) if begin_at else 0.0
+        longest = timedelta(seconds=ahead + longest_seconds + HEAL_DEADLINE_SECONDS)
+        steps.write_down(hold, holding, now + longest)
         try:
-            _inject(fault, hold, holding)
+            steps.watch_over(hold, holding)
+            steps.inject(hold, holding)
+            steps.witness(hold, holding)
+            steps.confirm(hold, holding)
             active_from = holding.clock.monotonic()
             try:
                 # Only here may a signal raise: on both sides of it the shield is up.
@@ -79,9 +70,9 @@ def held(fault: Fault, longest_seconds: float, holding: Holding) -> Iterator[Hol
                     yield hold
             finally:
                 hold.held_seconds = holding.clock.monotonic() - active_from
-                hold.ended_early |= not _still_there(fault, hold, holding)
+                steps.look(hold, holding)
         finally:
-            heal(fault, hold, holding, hold.watch_seconds)
+            heal(hold, holding, hold.watch_seconds)
 
 
 def watch(holds: Sequence[Hold], seconds: float, holding: Holding) -> None:
@@ -89,65 +80,35 @@ def watch(holds: Sequence[Hold], seconds: float, holding: Holding) -> None:
     Let *seconds* pass while the faults of *holds* are held, looking at least once a second
     whether they are.
 
-    A fault that was gone at any look ended early, whatever is seen later.
+    They count from when the first effect began, and end early by what the heal will take to
+    arrive, so that the effect lasts as long as was asked. A fault that was gone at any look ended
+    early, whatever is seen later.
     """
-    until = holding.clock.monotonic() + seconds
+    until = holding.clock.monotonic() + seconds - _behind(holds, holding)
     while (left := until - holding.clock.monotonic()) > 0:
         if holding.clock.wait(min(_LOOK_SECONDS, left), holding.interrupt.requested):
             return
+        if until - holding.clock.monotonic() < _LOOK_SECONDS / 5:
+            continue  # a look takes its time, and the end is not to be missed for it
         for hold in holds:
             hold.ended_early |= not hold.fault.observe(holding.system).struck
 
 
-def _write_down(fault: Fault, longest_seconds: float, holding: Holding) -> Hold:
-    """Put *fault* on disk before it is in the system."""
-    now = holding.clock.now()
-    hold = Hold(f"{fault.kind}-{uuid.uuid4().hex[:8]}", fault, now)
-    deadline = now + timedelta(seconds=longest_seconds + HEAL_DEADLINE_SECONDS)
-    holding.ledger.tried(hold.fault_id, fault_to_json(fault), deadline, at=now)
-    return hold
+def _behind(holds: Sequence[Hold], holding: Holding) -> float:
+    """How long the first effect has lasted already, and what its heal will need to arrive."""
+    began = [(hold.began_at, hold) for hold in holds if hold.began_at is not None]
+    if not began:
+        return 0.0
+    first, hold = min(began, key=lambda one: one[0])
+    lasted = (holding.clock.now() - first).total_seconds()
+    # The way back is taken to be as long as the way there.
+    way = (first - hold.sent_at).total_seconds() if hold.sent_at and hold.fault.marks[1] else 0.0
+    return max(0.0, lasted) + min(max(0.0, way), hold.fault.lead_seconds * 2)
 
 
-def _inject(fault: Fault, hold: Hold, holding: Holding) -> None:
-    """Inject and wait for the witness."""
-    holding.watch_over()
-    started = holding.clock.monotonic()
-    logger.info("injecting %s into %s", fault.kind, fault.target)
-    try:
-        fault.inject(holding.system)
-    except Exception as error:
-        hold.watch_seconds = fault.landing_seconds  # it may have been sent all the same
-        holding.ledger.failed(hold.fault_id, str(error), at=holding.clock.now())
-        raise
-    hold.injected_at = holding.clock.now()
-    witnessed = _wait_until(fault, holding, WITNESS_DEADLINE_SECONDS, struck=True)
-    hold.inject_seconds = holding.clock.monotonic() - started
-    hold.witness["injected"] = dict(witnessed.seen)
-    if not witnessed.struck:
-        message = (
-            f"{fault.kind} of {fault.target} was asked for, and the engine did not refuse, but "
-            f"{WITNESS_DEADLINE_SECONDS:g} s later nothing of it can be seen: {hold.witness}"
-        )
-        holding.ledger.failed(hold.fault_id, message, at=holding.clock.now())
-        raise FaultNotInjected(message)
-    holding.ledger.active(hold.fault_id, dict(witnessed.seen), at=holding.clock.now())
-    logger.info("confirmed %s of %s after %.2f s", fault.kind, fault.target, hold.inject_seconds)
-
-
-def _still_there(fault: Fault, hold: Hold, holding: Holding) -> bool:
-    """Whether what struck is still in effect just before the heal (for a lasting fault)."""
-    try:
-        witnessed = fault.observe(holding.system)
-    except (TargetError, EngineUnreachable) as error:
-        hold.witness["before_heal"] = {"unreadable": str(error)}
-        return True
-    hold.witness["before_heal"] = dict(witnessed.seen)
-    return witnessed.struck
-
-
-def heal(fault: Fault, hold: Hold, holding: Holding, watch_seconds: float = 0.0) -> None:
+def heal(hold: Hold, holding: Holding, watch_seconds: float = 0.0) -> None:
     """
-    Undo *fault* and ask the system until it agrees, for at most a minute.
+    Undo a fault and ask the system until it agrees, for at most a minute.
 
     Args:
         watch_seconds: Go on looking for so long, and undo it again where it comes back: an
@@ -156,72 +117,44 @@ def heal(fault: Fault, hold: Hold, holding: Holding, watch_seconds: float = 0.0)
     Raises:
         FaultNotHealed: It does not agree; the ledger keeps the fault open.
     """
-    started = holding.clock.monotonic()
+    fault, steps, clock = hold.fault, holding.steps, holding.clock
+    started = clock.monotonic()
+    sent_at = clock.now()
 
-    def once() -> Witnessed:
-        fault.heal(holding.system)
-        witnessed = _wait_until(fault, holding, WITNESS_DEADLINE_SECONDS, active=False)
-        if witnessed.active:
-            message = f"still {dict(witnessed.seen)}"
-            raise FaultNotHealed(message)
-        return witnessed
+    def once() -> None:
+        steps.undo(hold, holding)
+        steps.see_gone(hold, holding)
 
     try:
-        witnessed = _patiently(once, holding.clock)
-        while holding.clock.monotonic() < started + watch_seconds:
-            holding.clock.wait(0.1)
+        _patiently(once, clock)
+        while clock.monotonic() < started + watch_seconds:
+            clock.wait(0.1)
             if fault.observe(holding.system).active:
-                witnessed = _patiently(once, holding.clock)
+                _patiently(once, clock)
     except (TargetError, EngineUnreachable, FaultNotHealed) as error:
-        holding.ledger.failed(hold.fault_id, str(error), at=holding.clock.now())
+        holding.ledger.failed(hold.fault_id, str(error), at=clock.now())
         message = (
             f"{fault.kind} of {fault.target} could not be healed ({error}); it stays on record: "
             f"run `k2chaos heal {hold.fault_id}`"
         )
         logger.exception(message)
         raise FaultNotHealed(message) from error
-    hold.healed_at = holding.clock.now()
-    hold.heal_seconds = holding.clock.monotonic() - started
-    hold.witness["healed"] = dict(witnessed.seen)
-    holding.ledger.healed(hold.fault_id, dict(witnessed.seen), at=hold.healed_at)
-    logger.info(
-        "healed %s of %s, confirmed after %.2f s", fault.kind, fault.target, hold.heal_seconds
-    )
+    hold.healed_at = clock.now()
+    hold.heal_seconds = clock.monotonic() - started
+    steps.close(hold, holding, sent_at)
 
 
-def _patiently(once: Callable[[], Witnessed], clock: Clock) -> Witnessed:
+def _patiently(once: Callable[[], None], clock: Clock) -> None:
     until = clock.monotonic() + HEAL_DEADLINE_SECONDS
+
+    def sleep(seconds: float) -> None:
+        clock.wait(seconds)
+
     retrying = Retrying(
         stop=lambda _state: clock.monotonic() >= until,
-        sleep=_sleeping(clock),
+        sleep=sleep,
         wait=wait_exponential(multiplier=0.05, max=2.0),
         retry=retry_if_exception_type((TargetError, EngineUnreachable, FaultNotHealed)),
         reraise=True,
     )
-    return retrying(once)
-
-
-def _sleeping(clock: Clock) -> Callable[[float], None]:
-    def sleep(seconds: float) -> None:
-        clock.wait(seconds)
-
-    return sleep
-
-
-def _wait_until(
-    fault: Fault,
-    holding: Holding,
-    deadline_seconds: float,
-    *,
-    struck: bool | None = None,
-    active: bool | None = None,
-) -> Witnessed:
-    """Observe until the asked-for witnessed or the deadline; the last witnessed is returned."""
-    until = holding.clock.monotonic() + deadline_seconds
-    while True:
-        witnessed = fault.observe(holding.system)
-        if struck in (None, witnessed.struck) and active in (None, witnessed.active):
-            return witnessed
-        if holding.clock.monotonic() >= until:
-            return witnessed
-        holding.clock.wait(0.02)
+    retrying(once)

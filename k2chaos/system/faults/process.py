@@ -5,17 +5,22 @@ Witness of all of them: the engine's own account of the container (status, start
 process, restart count), asked anew each time; never the answer to the call that injected.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, ClassVar, Self
 
 from k2chaos.errors import TargetNotReady
-from k2chaos.system.faults import System, Witnessed
+from k2chaos.system.faults import System, Witnessed, new_tag
 from k2chaos.system.runtime import Container, ContainerState, HelperCall
 
 _DOWN = frozenset({"exited", "dead", "created", "missing"})
 LANDING_SECONDS = 2.0
 """For how long the engine may go on with a request whose sender is dead."""
+
+PAUSE_LEAD_SECONDS = 0.014
+KILL_LEAD_SECONDS = 0.02
+CRASH_LEAD_SECONDS = 0.3
+"""From the call to its effect, medians on an idle machine (`benchmarks/timing.py`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,9 @@ class Pause:
     does: ClassVar[str] = "freeze every process"
     undone_by: ClassVar[str] = "thaw them"
     target: Container
+    tag: str = field(default_factory=new_tag)
+    marks: ClassVar[tuple[str, str]] = ("pause", "unpause")
+    lead_seconds: ClassVar[float] = PAUSE_LEAD_SECONDS
 
     @property
     def landing_seconds(self) -> float:
@@ -41,7 +49,7 @@ class Pause:
         require_running(system, self.target, self.kind)
         return self
 
-    def inject(self, system: System) -> None:
+    def inject(self, system: System, _at: datetime) -> None:
         """Freeze it."""
         system.runtime.send(self.target, "pause")
 
@@ -69,6 +77,9 @@ class Stop:
     undone_by: ClassVar[str] = "start the container"
     target: Container
     grace_seconds: float = 10.0
+    tag: str = field(default_factory=new_tag)
+    marks: ClassVar[tuple[str, str]] = ("die", "start")
+    lead_seconds: ClassVar[float] = 0.0
 
     @property
     def landing_seconds(self) -> float:
@@ -80,7 +91,7 @@ class Stop:
         require_running(system, self.target, self.kind)
         return self
 
-    def inject(self, system: System) -> None:
+    def inject(self, system: System, _at: datetime) -> None:
         """Stop it; returns when it has exited."""
         system.runtime.send(self.target, "stop", self.grace_seconds)
 
@@ -106,6 +117,9 @@ class Kill:
     does: ClassVar[str] = "SIGKILL by the engine; the restart policy does not act"
     undone_by: ClassVar[str] = "start the container"
     target: Container
+    tag: str = field(default_factory=new_tag)
+    marks: ClassVar[tuple[str, str]] = ("die", "start")
+    lead_seconds: ClassVar[float] = KILL_LEAD_SECONDS
 
     @property
     def landing_seconds(self) -> float:
@@ -117,7 +131,7 @@ class Kill:
         require_running(system, self.target, self.kind)
         return self
 
-    def inject(self, system: System) -> None:
+    def inject(self, system: System, _at: datetime) -> None:
         """Kill it."""
         system.runtime.send(self.target, "kill")
 
@@ -145,6 +159,9 @@ class Restart:
     target: Container
     grace_seconds: float = 10.0
     started_before: datetime | None = None
+    tag: str = field(default_factory=new_tag)
+    marks: ClassVar[tuple[str, str]] = ("die", "start")
+    lead_seconds: ClassVar[float] = 0.0
 
     @property
     def landing_seconds(self) -> float:
@@ -156,7 +173,7 @@ class Restart:
         state = require_running(system, self.target, self.kind)
         return replace(self, started_before=state.started_at)
 
-    def inject(self, system: System) -> None:
+    def inject(self, system: System, _at: datetime) -> None:
         """Restart it; returns when it is started."""
         system.runtime.send(self.target, "restart", self.grace_seconds)
 
@@ -187,6 +204,9 @@ class Crash:
     pid_before: int = 0
     started_before: datetime | None = None
     restart_policy: str = ""
+    tag: str = field(default_factory=new_tag)
+    marks: ClassVar[tuple[str, str]] = ("die", "start")
+    lead_seconds: ClassVar[float] = CRASH_LEAD_SECONDS
 
     @property
     def landing_seconds(self) -> float:
@@ -203,7 +223,7 @@ class Crash:
             restart_policy=state.restart_policy,
         )
 
-    def inject(self, system: System) -> None:
+    def inject(self, system: System, _at: datetime) -> None:
         """Kill the main process from a helper in the host's PID namespace."""
         state = system.runtime.state(self.target)
         if state.pid != self.pid_before or state.started_at != self.started_before:
@@ -212,7 +232,7 @@ class Crash:
             raise TargetNotReady(message)
         kill = HelperCall(
             ("sh", "-c", f"kill -KILL {self.pid_before}"),
-            pid_mode="host",
+            sees_host=True,
             capabilities=("KILL",),
         )
         system.runtime.run_helper(kill)

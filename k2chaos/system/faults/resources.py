@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, ClassVar, Self
 
 from k2chaos.errors import TargetNotReady
-from k2chaos.system.faults import System, Witnessed
+from k2chaos.system.faults import System, Witnessed, new_tag
 from k2chaos.system.faults.process import LANDING_SECONDS, require_running
 from k2chaos.system.runtime import Container, CpuLimit
 
@@ -36,6 +36,9 @@ class SqueezeCpu:
     throttled_before: int = 0
     container_before: str = ""
     started_before: datetime | None = None
+    tag: str = field(default_factory=new_tag)
+    marks: ClassVar[tuple[str, str]] = ("update", "update")
+    lead_seconds: ClassVar[float] = 0.0
 
     @property
     def landing_seconds(self) -> float:
@@ -62,7 +65,7 @@ class SqueezeCpu:
             started_before=state.started_at,
         )
 
-    def inject(self, system: System) -> None:
+    def inject(self, system: System, _at: datetime) -> None:
         """Limit it."""
         system.runtime.limit_cpu(self.target, self.limit_squeezed)
 

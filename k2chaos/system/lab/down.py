@@ -7,7 +7,7 @@ from typing import Final
 from rich.console import Console
 
 from k2chaos.errors import EngineUnreachable, LabError, UsageError
-from k2chaos.system.engine import engine_address
+from k2chaos.system.engine.address import engine_address
 from k2chaos.system.lab.clone import PROJECT, Stack, find_stack
 from k2chaos.system.lab.compose_file import read_services
 from k2chaos.system.lab.docker_api import LabContainer, LabEngine, connect

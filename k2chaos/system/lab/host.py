@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from k2chaos.errors import EngineUnreachable
-from k2chaos.system.engine import DEFAULT_SOCKET, engine_address
+from k2chaos.system.engine.address import DEFAULT_SOCKET, engine_address
 from k2chaos.system.lab import apt
 from k2chaos.system.lab.compose import find_compose
 from k2chaos.system.lab.docker_api import connect

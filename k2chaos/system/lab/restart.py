@@ -17,7 +17,7 @@ from typing import Final
 from rich.console import Console
 
 from k2chaos.errors import LabError, UsageError
-from k2chaos.system.engine import DEFAULT_SOCKET, engine_address
+from k2chaos.system.engine.address import DEFAULT_SOCKET, engine_address
 from k2chaos.system.lab.bootstrap import answers, start_by_hand
 from k2chaos.system.lab.clone import PROJECT
 from k2chaos.system.lab.docker_api import LabContainer, connect

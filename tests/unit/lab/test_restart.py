@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from k2chaos.errors import UsageError
-from k2chaos.system.engine import DEFAULT_SOCKET
+from k2chaos.system.engine.address import DEFAULT_SOCKET
 from k2chaos.system.lab.restart import find_daemon, refuse_strangers
 from tests.unit.lab.containers import container
 

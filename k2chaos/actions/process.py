@@ -1,22 +1,12 @@
-"""
-Actions for Chaos Toolkit: break one thing, for a while, and put it back.
-
-Every fault is held: on record before it is injected, confirmed by a witness, healed and confirmed
-gone before the action returns. Actions need a run to answer for them, so the experiment must
-declare the control ``k2chaos.controls``.
-"""
+"""Actions that stop, freeze or restart what runs in a container."""
 
 from typing import Any
 
 from chaoslib.types import Configuration, Secrets
 
 from k2chaos.system.faults.process import Crash, Kill, Pause, Restart, Stop
-from k2chaos.system.faults.resources import SqueezeCpu
-from k2chaos.system.holding import hold_for, refuse_bad_share
-from k2chaos.system.recovery import await_recovery as recover
+from k2chaos.system.holding import Wish, hold_for
 from k2chaos.system.run import current_run
-
-__all__ = ["await_recovery", "crash", "kill", "pause", "restart", "squeeze_cpu", "stop"]
 
 
 def pause(
@@ -24,6 +14,7 @@ def pause(
     duration: float = 15.0,
     service: str = "",
     count: int = 1,
+    start_after: float = 0.0,
     configuration: Configuration = None,
     secrets: Secrets = None,
 ) -> dict[str, Any]:
@@ -40,6 +31,7 @@ def pause(
             ``"background": true`` to let the method go on.
         service: Which service, where the role has several.
         count: How many containers are meant; any other number of matches is an error.
+        start_after: Seconds from the call to the effect; the fault is prepared meanwhile.
 
     Returns:
         For each container when the fault was confirmed active, when confirmed gone, and the
@@ -52,7 +44,8 @@ def pause(
         FaultNotHealed: It is still frozen. The ledger keeps the fault open;
             ``k2chaos heal`` tries again.
     """
-    return hold_for(current_run(), Pause, role, duration, service=service, count=count)
+    wish = Wish(role, duration, start_after)
+    return hold_for(current_run(), Pause, wish, service=service, count=count)
 
 
 def stop(
@@ -61,6 +54,7 @@ def stop(
     grace: float = 10.0,
     service: str = "",
     count: int = 1,
+    start_after: float = 0.0,
     configuration: Configuration = None,
     secrets: Secrets = None,
 ) -> dict[str, Any]:
@@ -76,6 +70,7 @@ def stop(
         grace: Seconds from SIGTERM to SIGKILL.
         service: Which service, where the role has several.
         count: How many containers are meant.
+        start_after: Seconds from the call to the effect; the fault is prepared meanwhile.
 
     Returns:
         As of ``pause``.
@@ -85,7 +80,12 @@ def stop(
         FaultNotHealed: It did not start again.
     """
     return hold_for(
-        current_run(), Stop, role, duration, service=service, count=count, grace_seconds=grace
+        current_run(),
+        Stop,
+        Wish(role, duration, start_after),
+        service=service,
+        count=count,
+        grace_seconds=grace,
     )
 
 
@@ -94,6 +94,7 @@ def kill(
     duration: float = 0.0,
     service: str = "",
     count: int = 1,
+    start_after: float = 0.0,
     configuration: Configuration = None,
     secrets: Secrets = None,
 ) -> dict[str, Any]:
@@ -108,6 +109,7 @@ def kill(
         duration: Seconds from the confirmed kill to the start; 0 starts it at once.
         service: Which service, where the role has several.
         count: How many containers are meant.
+        start_after: Seconds from the call to the effect; the fault is prepared meanwhile.
 
     Returns:
         As of ``pause``.
@@ -116,13 +118,15 @@ def kill(
         FaultNotInjected: The container still runs.
         FaultNotHealed: It did not start again.
     """
-    return hold_for(current_run(), Kill, role, duration, service=service, count=count)
+    wish = Wish(role, duration, start_after)
+    return hold_for(current_run(), Kill, wish, service=service, count=count)
 
 
 def crash(
     role: str,
     service: str = "",
     count: int = 1,
+    start_after: float = 0.0,
     configuration: Configuration = None,
     secrets: Secrets = None,
 ) -> dict[str, Any]:
@@ -136,6 +140,7 @@ def crash(
         role: Role of the service in the pipeline file.
         service: Which service, where the role has several.
         count: How many containers are meant.
+        start_after: Seconds from the call to the effect; the fault is prepared meanwhile.
 
     Returns:
         As of ``pause``; the witness names what started the container again.
@@ -144,7 +149,8 @@ def crash(
         FaultNotInjected: The main process is still the same.
         FaultNotHealed: It did not come back within a minute.
     """
-    return hold_for(current_run(), Crash, role, 0.0, service=service, count=count)
+    wish = Wish(role, 0.0, start_after)
+    return hold_for(current_run(), Crash, wish, service=service, count=count)
 
 
 def restart(
@@ -152,6 +158,7 @@ def restart(
     grace: float = 10.0,
     service: str = "",
     count: int = 1,
+    start_after: float = 0.0,
     configuration: Configuration = None,
     secrets: Secrets = None,
 ) -> dict[str, Any]:
@@ -163,6 +170,7 @@ def restart(
         grace: Seconds from SIGTERM to SIGKILL.
         service: Which service, where the role has several.
         count: How many containers are meant.
+        start_after: Seconds from the call to the effect; the fault is prepared meanwhile.
 
     Returns:
         As of ``pause``.
@@ -172,62 +180,10 @@ def restart(
         FaultNotHealed: It is not running.
     """
     return hold_for(
-        current_run(), Restart, role, 0.0, service=service, count=count, grace_seconds=grace
+        current_run(),
+        Restart,
+        Wish(role, 0.0, start_after),
+        service=service,
+        count=count,
+        grace_seconds=grace,
     )
-
-
-def squeeze_cpu(
-    role: str,
-    duration: float = 15.0,
-    cores: float = 0.05,
-    service: str = "",
-    count: int = 1,
-    configuration: Configuration = None,
-    secrets: Secrets = None,
-) -> dict[str, Any]:
-    """
-    Give a container a fraction of a core for a while, then the limit it had.
-
-    It lives and answers, late. This is what a noisy neighbour or a quota set too low looks like
-    from outside.
-
-    Args:
-        role: Role of the service in the pipeline file.
-        duration: Seconds to hold the fault.
-        cores: CPU time it may use, in cores; the engine's smallest is 0.01.
-        service: Which service, where the role has several.
-        count: How many containers are meant.
-
-    Returns:
-        As of ``pause``; the witness counts the periods in which the kernel made it wait.
-
-    Raises:
-        UsageError: *cores* is no number of at least 0.01.
-        FaultNotInjected: The kernel never made it wait: it has nothing to do, or too much is left.
-        FaultNotHealed: The limit of before is not in force.
-    """
-    refuse_bad_share(cores)
-    return hold_for(
-        current_run(), SqueezeCpu, role, duration, service=service, count=count, cores=cores
-    )
-
-
-def await_recovery(
-    deadline: float = 120.0, configuration: Configuration = None, secrets: Secrets = None
-) -> dict[str, Any]:
-    """
-    Wait until every service is healthy, every record has arrived, and the data is fresh.
-
-    ``service``: every service runs and is healthy. ``caught_up``: every record emitted up to this
-    call can be seen at the last stage. ``fresh``: the last stage is within the freshness budget.
-    The last action of a method, so that the hypothesis after it judges the pipeline, not the
-    recovery.
-
-    Args:
-        deadline: Seconds after which the pipeline counts as not recovered. That is a result, not
-            an error, and fails the run.
-
-    Returns:
-        ``recovered``, and after how many seconds each phase was reached (``null``: not reached).
-    """
-    return recover(current_run(), deadline)

@@ -1,37 +1,27 @@
 """
 Runtime over Docker Engine's API.
 
-The only importer of the docker SDK besides the lab's. Its objects do not leave this module, and
-its exceptions are translated here, once. Which engine: ``DOCKER_HOST``, else the current context
-of the docker CLI (the SDK ignores contexts), else the default socket, else a rootless one.
+The only importer of the docker SDK besides the lab's. Its objects do not leave this package, and
+its exceptions are translated in `translated`, once.
 """
 
-import contextlib
-import io
-import json
 import os
 import re
-import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from hashlib import sha256
-from importlib import resources
-from pathlib import Path
 from typing import Any, Final
 
 import docker
-from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.errors import DockerException
 from requests.exceptions import RequestException
 
-from k2chaos.errors import (
-    AmbiguousTarget,
-    ContainerNotFound,
-    EngineUnreachable,
-    FaultError,
-    TargetNotReady,
-)
+from k2chaos.errors import AmbiguousTarget, ContainerNotFound, EngineUnreachable
+from k2chaos.system.engine import helping
+from k2chaos.system.engine.address import engine_address
+from k2chaos.system.engine.translated import translated
 from k2chaos.system.runtime import (
+    Attachment,
     Container,
     ContainerState,
     CpuLimit,
@@ -40,39 +30,11 @@ from k2chaos.system.runtime import (
     Verb,
 )
 
-DEFAULT_SOCKET: Final = "unix:///var/run/docker.sock"
 _TIMEOUT_SECONDS: Final = 30.0
 _PROJECT: Final = "com.docker.compose.project"
 _SERVICE: Final = "com.docker.compose.service"
 _NUMBER: Final = "com.docker.compose.container-number"
 _ONE_OFF: Final = "com.docker.compose.oneoff"
-
-
-def engine_address(environ: Mapping[str, str] = os.environ) -> str:
-    """The engine that the docker CLI would use, as a URL."""
-    if environ.get("DOCKER_HOST"):
-        return environ["DOCKER_HOST"]
-    config = Path(environ.get("DOCKER_CONFIG", Path.home() / ".docker"))
-    name = environ.get("DOCKER_CONTEXT") or _json(config / "config.json").get("currentContext")
-    if not name or name == "default":
-        return _rootless_socket(environ) or DEFAULT_SOCKET
-    meta = config / "contexts" / "meta" / sha256(name.encode()).hexdigest() / "meta.json"
-    return str(_json(meta).get("Endpoints", {}).get("docker", {}).get("Host", DEFAULT_SOCKET))
-
-
-def _rootless_socket(environ: Mapping[str, str]) -> str:
-    """A rootless engine's socket, where it is the only one; its installer may set no context."""
-    socket = Path(environ.get("XDG_RUNTIME_DIR", "")) / "docker.sock"
-    is_alone = not Path(DEFAULT_SOCKET.removeprefix("unix://")).exists()
-    return f"unix://{socket}" if is_alone and socket.is_absolute() and socket.exists() else ""
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def connect(address: str | None = None) -> "DockerRuntime":
@@ -107,7 +69,7 @@ class DockerRuntime:
 
     def containers(self, project: str) -> tuple[Container, ...]:
         """See `Runtime`. Containers of ``compose run`` are not part of the pipeline."""
-        with _translated(f"list containers of project {project}"):
+        with translated(f"list containers of project {project}"):
             listed = self._listed(f"{_PROJECT}={project}")
         found = (
             Container(
@@ -120,7 +82,7 @@ class DockerRuntime:
     def state(self, container: Container) -> ContainerState:
         """See `Runtime`."""
         try:
-            with _translated(f"inspect {container}"):
+            with translated(f"inspect {container}"):
                 entry = self._client.api.inspect_container(self._id(container))
         except ContainerNotFound:
             return ContainerState("missing")
@@ -139,7 +101,7 @@ class DockerRuntime:
 
     def send(self, container: Container, verb: Verb, grace_seconds: float = 10.0) -> None:
         """See `Runtime`."""
-        with _translated(f"{verb} {container}"):
+        with translated(f"{verb} {container}"):
             identifier = self._id(container)
             if verb in {"stop", "restart"}:
                 # The SDK adds its own request timeout to the grace period.
@@ -149,7 +111,7 @@ class DockerRuntime:
 
     def cpu(self, container: Container) -> CpuUse:
         """See `Runtime`. The count is the kernel's, as the engine reads it from the cgroup."""
-        with _translated(f"read the CPU limit of {container}"):
+        with translated(f"read the CPU limit of {container}"):
             identifier = self._id(container)
             host = self._client.api.inspect_container(identifier)["HostConfig"]
             stats = self._client.api.stats(identifier, stream=False, one_shot=True)
@@ -162,7 +124,7 @@ class DockerRuntime:
         body = {"NanoCpus": limit.nano_cpus}
         if not limit.nano_cpus:
             body = {"CpuQuota": limit.quota_us or -1, "CpuPeriod": limit.period_us}
-        with _translated(f"limit the CPU of {container}"):
+        with translated(f"limit the CPU of {container}"):
             api = self._client.api
             # The SDK's own update knows no NanoCpus.
             url = api._url("/containers/{0}/update", self._id(container))  # noqa: SLF001
@@ -170,29 +132,60 @@ class DockerRuntime:
 
     def run_helper(self, call: HelperCall) -> str:
         """See `Runtime`. Builds the helper image on first need."""
-        with _translated(f"run helper {' '.join(call.command)}"):
-            output = self._client.containers.run(
-                self._helper_image(),
-                list(call.command),
-                remove=True,
-                network_mode=call.network_mode,
-                pid_mode=call.pid_mode or None,
-                cap_drop=["ALL"],
-                cap_add=list(call.capabilities),
-                labels={"k2chaos.helper": "true", **call.labels},
-            )
-        return str(output.decode(errors="replace"))
+        with translated(f"run helper {call}"):
+            return helping.run(self._client, call, self._namespaces(call))
+
+    def start_helper(self, name: str, call: HelperCall) -> None:
+        """See `Runtime`."""
+        with translated(f"start helper {name}, {call}"):
+            helping.start(self._client, name, call, self._namespaces(call))
+
+    def enter_helper(self, name: str, command: tuple[str, ...]) -> str:
+        """See `Runtime`."""
+        with translated(f"run {' '.join(command)} in helper {name}"):
+            return helping.enter(self._client, name, command)
+
+    def helper_said(self, name: str, lines: int = 1) -> tuple[str, ...] | None:
+        """See `Runtime`."""
+        with translated(f"read what helper {name} said"):
+            return helping.said(self._client, name, lines)
+
+    def remove_helper(self, name: str) -> None:
+        """See `Runtime`."""
+        with translated(f"remove helper {name}"):
+            helping.remove(self._client, name)
+
+    def networks(self, container: Container) -> tuple[Attachment, ...]:
+        """See `Runtime`."""
+        with translated(f"inspect the networks of {container}"):
+            entry = self._client.api.inspect_container(self._id(container))
+        return tuple(
+            Attachment(name, one["IPAddress"], int(one["IPPrefixLen"]), one["Gateway"])
+            for name, one in sorted(entry["NetworkSettings"]["Networks"].items())
+            if one["IPAddress"]
+        )
+
+    def happened(self, container: Container, action: str, since: datetime) -> datetime | None:
+        """See `Runtime`."""
+        with translated(f"list the events of {container}"):
+            identifier = self._id(container)
+            filters = {"container": identifier, "event": action}
+            window = {"since": since.timestamp(), "until": datetime.now(UTC).timestamp() + 1e-3}
+            found = [*self._client.events(decode=True, filters=filters, **window)]
+        if not found:
+            return None
+        return datetime.fromtimestamp(found[-1]["timeNano"] / 1e9, UTC)
 
     def disk_used_ratio(self) -> float:
         """Share of the engine's data root that is used; needs the engine on this host."""
-        with _translated("ask the engine for its data root"):
+        with translated("ask the engine for its data root"):
             root = self._client.info()["DockerRootDir"]
         usage = os.statvfs(root)
         return 1.0 - usage.f_bavail / usage.f_blocks
 
     def facts(self) -> dict[str, str]:
         """What kind of engine it is, in words for people."""
-        with _translated("ask the engine what it is"):
+        with translated("ask the engine what it is"):
             info = self._client.info()
         options = " ".join(info.get("SecurityOptions") or ())
         return {
@@ -204,8 +197,18 @@ class DockerRuntime:
 
     def version(self) -> str:
         """The engine's version."""
-        with _translated("ask the engine for its version"):
+        with translated("ask the engine for its version"):
             return str(self._client.version()["Version"])
+
+    def _namespaces(self, call: HelperCall) -> dict[str, Any]:
+        """Whose network and whose processes a helper sees."""
+        network, pids = call.network_of, call.pids_of
+        found = {"network_mode": f"container:{self._id(network)}" if network else "none"}
+        if call.sees_host:
+            found["pid_mode"] = "host"
+        elif pids is not None:
+            found["pid_mode"] = f"container:{self._id(pids)}"
+        return found
 
     def _id(self, container: Container) -> str:
         listed = self._listed(
@@ -226,47 +229,6 @@ class DockerRuntime:
         """All containers with *labels*, without those of ``compose run``."""
         listed = self._client.api.containers(all=True, filters={"label": list(labels)})
         return [one for one in listed if one["Labels"].get(_ONE_OFF, "False").lower() != "true"]
-
-    def _helper_image(self) -> str:
-        """Build the helper image of this version unless the engine has it; return its tag."""
-        files = sorted(
-            (entry.name, entry.read_bytes())
-            for entry in resources.files("k2chaos.system").joinpath("helper").iterdir()
-            if entry.is_file()
-        )
-        digest = sha256(b"\0".join(name.encode() + b"\0" + body for name, body in files))
-        tag = f"k2chaos/helper:{digest.hexdigest()[:12]}"
-        with contextlib.suppress(ImageNotFound):
-            self._client.images.get(tag)
-            return tag
-        context = io.BytesIO()
-        with tarfile.open(fileobj=context, mode="w") as archive:
-            for name, body in files:
-                entry = tarfile.TarInfo(name)
-                entry.size = len(body)
-                archive.addfile(entry, io.BytesIO(body))
-        context.seek(0)
-        self._client.images.build(fileobj=context, custom_context=True, tag=tag, rm=True)
-        return tag
-
-
-@contextlib.contextmanager
-def _translated(what: str) -> Iterator[None]:
-    """Turn the SDK's exceptions into ours, saying *what* was tried."""
-    try:
-        yield
-    except NotFound as error:
-        message = f"tried to {what}: the engine does not know it ({error.explanation})"
-        raise ContainerNotFound(message) from error
-    except APIError as error:
-        message = f"tried to {what}: the engine refused: {error.explanation or error}"
-        raise TargetNotReady(message) from error
-    except (RequestException, OSError) as error:
-        message = f"tried to {what}: the engine did not answer ({type(error).__name__})"
-        raise EngineUnreachable(message) from error
-    except DockerException as error:
-        message = f"tried to {what}: {error}"
-        raise FaultError(message) from error
 
 
 def _number(labels: Mapping[str, str]) -> int:
