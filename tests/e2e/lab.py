@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 import httpx
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from k2chaos.clock import SystemClock
 from k2chaos.errors import StageUnavailable
@@ -42,6 +43,7 @@ HEALTH_PORTS: Final = {"exchange": 8900, "source": 8910, "sink": 8911, "api": 80
 
 _LOOK_SECONDS: Final = 0.1
 _DRAIN_SECONDS: Final = 30.0
+_EXCHANGE_SECONDS: Final = 20.0
 
 
 @dataclass
@@ -73,7 +75,15 @@ class Lab:
 
     @rate.setter
     def rate(self, trades_per_second: float) -> None:
-        self._exchange("PUT", "/rate", {"trades_per_second": trades_per_second})
+        # What was just broken may be starting still, and a rate may be set twice.
+        for attempt in Retrying(
+            stop=stop_after_delay(_EXCHANGE_SECONDS),
+            wait=wait_fixed(0.2),
+            retry=retry_if_exception_type(httpx.TransportError),
+            reraise=True,
+        ):
+            with attempt:
+                self._exchange("PUT", "/rate", {"trades_per_second": trades_per_second})
 
     def rate_or_none(self) -> float | None:
         """The rate, or nothing where the exchange does not answer."""

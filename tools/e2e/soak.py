@@ -32,6 +32,8 @@ OUTCOMES: Final = ("passed", "failed", "error", "skipped")
 EXIT_INTERRUPTED: Final = 130
 _NOTHING_TO_RUN: Final = {4, 5}
 """Pytest's own codes: used wrongly, and nothing collected."""
+_REFUSED: Final = 2
+"""The suite's own code where the pipeline file has mistakes: no run, and no use in another."""
 
 
 class NothingToRunError(Exception):
@@ -103,7 +105,7 @@ class Soak:
             if self.child.is_unwanted:
                 return None
             cases = read_cases(Path(folder) / "junit.xml")
-        if exit_code in _NOTHING_TO_RUN:
+        if exit_code in _NOTHING_TO_RUN or (exit_code == _REFUSED and not cases):
             raise NothingToRunError(log.read_text(encoding="utf-8", errors="replace"))
         line: dict[str, Any] = {"start": start, "commit": commit()}
         line |= {"seconds": round(time.monotonic() - began, 1), "exit_code": exit_code}

@@ -156,3 +156,16 @@ def test_a_run_that_ended_before_any_test_says_why(tmp_path: Path) -> None:
     (run,) = runs_of(tmp_path)
     assert not run.is_green
     assert "the lab cannot be tested" in run.reason
+
+
+def test_a_suite_that_refuses_the_pipeline_file_is_no_run_either(tmp_path: Path) -> None:
+    refusal = "import pytest\n\ndef pytest_collection_finish():\n    pytest.exit('3 mistakes', 2)\n"
+    (tmp_path / "conftest.py").write_text(refusal)
+    suite = "def test():\n    pass\n"
+
+    process = start(tmp_path, suite, runs=3)
+    told, _ = process.communicate(timeout=DEADLINE_SECONDS)
+
+    assert 2 == process.returncode
+    assert "3 mistakes" in told
+    assert not (tmp_path / "s.jsonl").exists()
