@@ -22,6 +22,7 @@ from k2chaos.system.faults.resources import SqueezeCpu
 from k2chaos.system.interrupt import Interrupt
 from k2chaos.system.runtime import Container, HelperCall, Runtime
 from tests.contract.containers import docker, start_container
+from tests.fakes.examples import EXAMPLES
 from tests.fakes.runtime import FakeRuntime
 
 
@@ -140,7 +141,7 @@ def test_every_fault_is_seen_and_leaves_nothing_behind(
     ledger = FaultLedger("run-1", "test", (tmp_path / "faults.jsonl",))
     holding = Holding(System(bench.runtime), ledger, SystemClock(), Interrupt())
 
-    with held(FAULTS[kind](bench.target), 5.0, holding) as hold:
+    with held(EXAMPLES[kind](bench.target), 5.0, holding) as hold:
         pass
 
     assert bench.runtime.state(bench.target).is_running

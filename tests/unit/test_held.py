@@ -19,9 +19,10 @@ from k2chaos.system.faults.process import Crash, Pause, Stop
 from k2chaos.system.interrupt import SIGNALS, Interrupt
 from k2chaos.system.runtime import Container, Verb
 from tests.fakes.clock import FakeClock
+from tests.fakes.examples import EXAMPLES
 from tests.fakes.runtime import FakeRuntime
 
-ALL_KINDS: tuple[Callable[..., Any], ...] = tuple(FAULTS.values())
+ALL_KINDS: tuple[Callable[[Any], Fault], ...] = tuple(EXAMPLES.values())
 
 
 def _holding(runtime: FakeRuntime, folder: Path) -> Holding:
@@ -31,7 +32,7 @@ def _holding(runtime: FakeRuntime, folder: Path) -> Holding:
 
 @pytest.mark.parametrize("kind", ALL_KINDS)
 def test_a_held_fault_is_witnessed_and_gone_afterwards(
-    kind: Callable[..., Any], tmp_path: Path
+    kind: Callable[[Any], Fault], tmp_path: Path
 ) -> None:
     runtime = FakeRuntime()
     target = runtime.add("kafka")
@@ -66,7 +67,7 @@ def test_the_ledger_says_tried_before_anything_is_injected(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("kind", ALL_KINDS)
 def test_a_fault_that_changes_nothing_is_an_error_not_a_pass(
-    kind: Callable[..., Any], tmp_path: Path
+    kind: Callable[[Any], Fault], tmp_path: Path
 ) -> None:
     runtime = FakeRuntime(broken=lambda _container, _verb: True)
     target = runtime.add("kafka")
@@ -84,7 +85,7 @@ def test_a_fault_that_changes_nothing_is_an_error_not_a_pass(
 
 @pytest.mark.parametrize("kind", ALL_KINDS)
 def test_a_container_that_is_frozen_already_is_not_touched(
-    kind: Callable[..., Any], tmp_path: Path
+    kind: Callable[[Any], Fault], tmp_path: Path
 ) -> None:
     runtime = FakeRuntime()
     target = runtime.add("kafka")
@@ -234,10 +235,14 @@ def test_a_crash_is_not_sent_to_a_process_that_took_the_old_number(tmp_path: Pat
     assert "helper" not in [verb for verb, _ in runtime.sent]
 
 
+def test_every_kind_has_an_example() -> None:
+    assert set(FAULTS) == set(EXAMPLES)
+
+
 @pytest.mark.parametrize("kind", sorted(FAULTS))
 def test_every_kind_survives_the_ledger(kind: str) -> None:
     runtime = FakeRuntime()
-    fault: Fault = FAULTS[kind](runtime.add("kafka")).prepare(System(runtime))
+    fault: Fault = EXAMPLES[kind](runtime.add("kafka")).prepare(System(runtime))
 
     assert fault == fault_from_json(fault_to_json(fault))
 

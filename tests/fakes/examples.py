@@ -1,0 +1,18 @@
+"""One example of every kind of fault, for tests that run all of them."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from k2chaos.system.faults import Fault
+from k2chaos.system.faults.process import Crash, Kill, Pause, Restart, Stop
+from k2chaos.system.faults.resources import SqueezeCpu
+
+EXAMPLES: Final[Mapping[str, Callable[[Any], Fault]]] = {
+    "pause": Pause,
+    "stop": Stop,
+    "kill": Kill,
+    "crash": Crash,
+    "restart": Restart,
+    "squeeze-cpu": SqueezeCpu,
+}
+"""The name of a kind, and what makes an example of it on a target."""
