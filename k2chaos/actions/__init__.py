@@ -6,8 +6,19 @@ gone before the action returns. Actions need a run to answer for them, so the ex
 declare the control ``k2chaos.controls``.
 """
 
-from k2chaos.actions.process import crash, kill, pause, restart, stop
-from k2chaos.actions.resources import squeeze_cpu
+from k2chaos.actions.process import crash, freeze_process, kill, pause, restart, stop
+from k2chaos.actions.resources import squeeze_cpu, squeeze_memory, squeeze_processes
 from k2chaos.actions.waiting import await_recovery
 
-__all__ = ["await_recovery", "crash", "kill", "pause", "restart", "squeeze_cpu", "stop"]
+__all__ = [
+    "await_recovery",
+    "crash",
+    "freeze_process",
+    "kill",
+    "pause",
+    "restart",
+    "squeeze_cpu",
+    "squeeze_memory",
+    "squeeze_processes",
+    "stop",
+]

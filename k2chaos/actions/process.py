@@ -4,6 +4,7 @@ from typing import Any
 
 from chaoslib.types import Configuration, Secrets
 
+from k2chaos.system.faults.freeze import Freeze
 from k2chaos.system.faults.process import Crash, Kill, Pause, Restart, Stop
 from k2chaos.system.holding import Wish, hold_for
 from k2chaos.system.run import current_run
@@ -46,6 +47,45 @@ def pause(
     """
     wish = Wish(role, duration, start_after)
     return hold_for(current_run(), Pause, wish, service=service, count=count)
+
+
+def freeze_process(
+    role: str,
+    process: str,
+    duration: float = 15.0,
+    service: str = "",
+    count: int = 1,
+    start_after: float = 0.0,
+    configuration: Configuration = None,
+    secrets: Secrets = None,
+) -> dict[str, Any]:
+    """
+    Stop the processes of one name inside a container (SIGSTOP), then let them go on.
+
+    The others go on, and the kernel still takes connections for the frozen ones: this is what a
+    deadlocked worker looks like. To freeze the whole container, use ``pause``.
+
+    Args:
+        role: Role of the service in the pipeline file.
+        process: Exact name of the program as the kernel keeps it (at most 15 characters), for
+            example ``java``; where several processes have it, all of them are stopped.
+        duration: Seconds to hold the fault.
+        service: Which service, where the role has several.
+        count: How many containers are meant.
+        start_after: Seconds from the call to the effect; the fault is prepared meanwhile.
+
+    Returns:
+        As of ``pause``; the witness lists the state of each process.
+
+    Raises:
+        UsageError: *process* is empty.
+        TargetNotReady: No process has that name (the message lists those that are there), or it
+            is stopped already.
+        FaultNotInjected: It still runs.
+        FaultNotHealed: It is still stopped.
+    """
+    wish = Wish(role, duration, start_after)
+    return hold_for(current_run(), Freeze, wish, service=service, count=count, process=process)
 
 
 def stop(

@@ -232,6 +232,10 @@ def _is_positive(
     return None if value > 0 else f"must be above 0, not {value}"
 
 
+def _is_named(value: Any, _parameter: inspect.Parameter, _pipeline: Pipeline | None) -> str | None:
+    return None if value.strip() else "must not be empty"
+
+
 _MEANINGS: Final[Mapping[str, Callable[[Any, inspect.Parameter, Pipeline | None], str | None]]] = {
     "role": _is_role,
     "stage": _is_stage,
@@ -241,5 +245,8 @@ _MEANINGS: Final[Mapping[str, Callable[[Any, inspect.Parameter, Pipeline | None]
     "deadline": _is_positive,
     "seconds": _is_positive,
     "grace": _is_grace,
+    "process": _is_named,
     "start_after": _is_not_negative,
+    "headroom": _is_not_negative,
+    "headroom_mebibytes": _is_not_negative,
 }

@@ -5,7 +5,7 @@ import subprocess
 IMAGE = "debian:trixie-slim"
 
 
-def start_container(
+def start_container(  # noqa: PLR0913 - each has a default
     engine: str,
     project: str,
     service: str = "kafka",
@@ -13,6 +13,7 @@ def start_container(
     one_off: bool = False,
     number: str = "1",
     limits: tuple[str, ...] = (),
+    script: str = "",
 ) -> str:
     """Start one that does next to nothing and stops at once when asked to; return its id."""
     labels = {
@@ -22,7 +23,7 @@ def start_container(
         "com.docker.compose.oneoff": str(one_off),
     }
     options = [part for key, value in labels.items() for part in ("--label", f"{key}={value}")]
-    command = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.01; done"]
+    command = ["sh", "-c", script or "trap 'exit 0' TERM; while :; do sleep 0.01; done"]
     run = ("run", "--detach", "--restart", "unless-stopped", "--network", "none")
     return docker(engine, *run, *limits, *options, IMAGE, *command).strip()
 

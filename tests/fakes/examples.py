@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from k2chaos.system.faults import Fault
+from k2chaos.system.faults.freeze import Freeze
 from k2chaos.system.faults.process import Crash, Kill, Pause, Restart, Stop
-from k2chaos.system.faults.resources import SqueezeCpu
+from k2chaos.system.faults.resources import SqueezeCpu, SqueezeMemory, SqueezeProcesses
 
 EXAMPLES: Final[Mapping[str, Callable[[Any], Fault]]] = {
     "pause": Pause,
@@ -13,6 +14,9 @@ EXAMPLES: Final[Mapping[str, Callable[[Any], Fault]]] = {
     "kill": Kill,
     "crash": Crash,
     "restart": Restart,
+    "freeze": lambda target: Freeze(target, "sh"),
+    "squeeze-memory": lambda target: SqueezeMemory(target, 0),
+    "squeeze-processes": SqueezeProcesses,
     "squeeze-cpu": SqueezeCpu,
 }
 """The name of a kind, and what makes an example of it on a target."""

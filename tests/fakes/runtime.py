@@ -5,15 +5,16 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from k2chaos.errors import ContainerNotFound, TargetNotReady
+from k2chaos.system.limits import CpuLimit, CpuUse, Limits, MemoryLimit, ProcessLimit
 from k2chaos.system.runtime import (
     Attachment,
     Container,
     ContainerState,
-    CpuLimit,
-    CpuUse,
     HelperCall,
+    Process,
     Verb,
 )
+from tests.fakes.kernel import FakeKernel
 
 ENGINE = "fake://engine"
 
@@ -30,6 +31,7 @@ class FakeRuntime:
     cpus: dict[Container, CpuLimit] = field(default_factory=dict)
     idle: set[Container] = field(default_factory=set)
     said: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    kernel: FakeKernel = field(default_factory=FakeKernel)
     ticks: int = 0
 
     def add(
@@ -82,10 +84,40 @@ class FakeRuntime:
         if not self.broken(container, "limit-cpu"):
             self.cpus[container] = limit
 
+    def limits(self, container: Container) -> Limits:
+        """See `Runtime`."""
+        self._must_be_there(container)
+        return self.kernel.limits(container)
+
+    def limit(self, container: Container, limit: MemoryLimit | ProcessLimit) -> None:
+        """See `Runtime`."""
+        verb = "limit-memory" if isinstance(limit, MemoryLimit) else "limit-processes"
+        self.sent.append((verb, container.service))
+        self._must_be_there(container)
+        if not self.broken(container, verb):
+            self.kernel.limit(container, limit)
+
+    def processes(self, container: Container) -> tuple[Process, ...]:
+        """See `Runtime`."""
+        self._must_be_there(container)
+        if not self.states[container].pid:
+            message = f"{container} is not running"
+            raise TargetNotReady(message)
+        return self.kernel.processes(self.states[container])
+
+    def attempt_process(self, container: Container) -> None:
+        """See `Runtime`."""
+        self._must_be_there(container)
+        self.kernel.attempt(container)
+
     def run_helper(self, call: HelperCall) -> str:
-        """See `Runtime`; understands ``kill -KILL pid`` only, and lets the restart policy act."""
+        """See `Runtime`; understands ``kill -KILL pid``, and what `FakeKernel` answers."""
         script = call.command[-1]
         self.sent.append(("helper", script))
+        if "kill -STOP" in script and any(self.broken(one, "freeze") for one in self.states):
+            return ""
+        if (answer := self.kernel.answer(call)) is not None:
+            return answer
         pid = int(script.rsplit(" ", 1)[-1])
         for container, state in self.states.items():
             if state.pid == pid and not self.broken(container, "crash"):
@@ -126,7 +158,14 @@ class FakeRuntime:
         return (Attachment("fake", f"10.0.0.{number}", 24, "10.0.0.1"),)
 
     def happened(self, container: Container, action: str, since: datetime) -> datetime | None:
-        """See `Runtime`; this engine keeps no events."""
+        """See `Runtime`; of all events this engine keeps the last ``oom`` only."""
+        at = self.kernel.oom_killed_at.get(container)
+        return at if action == "oom" and at is not None and at >= since else None
+
+    def _must_be_there(self, container: Container) -> None:
+        if container not in self.states:
+            message = f"no {container}"
+            raise ContainerNotFound(message)
 
     def _apply(self, container: Container, verb: Verb) -> None:
         status = self.states[container].status

@@ -23,6 +23,11 @@ def kill(role: str, duration: float = 0.0, count: int = 1) -> dict[str, Any]:
     return {}
 
 
+def freeze_process(role: str, process: str) -> dict[str, Any]:
+    """Take the name of a process."""
+    return {}
+
+
 def await_recovery(deadline: float = 120.0) -> dict[str, Any]:
     """Take a deadline."""
     return {}
@@ -51,7 +56,11 @@ def _module(name: str, **functions: Any) -> ModuleType:
 
 MODULES = {
     "k2chaos.actions": _module(
-        "k2chaos.actions", pause=pause, kill=kill, await_recovery=await_recovery
+        "k2chaos.actions",
+        pause=pause,
+        kill=kill,
+        freeze_process=freeze_process,
+        await_recovery=await_recovery,
     ),
     "k2chaos.probes": _module(
         "k2chaos.probes",

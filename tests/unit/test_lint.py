@@ -151,6 +151,15 @@ MISTAKES: list[tuple[str, Any, str]] = [
         "${word}",
         'method[0].provider.arguments.duration: must be a number, not the text "long"',
     ),
+    (
+        "method/0/provider",
+        {
+            **ACTION["provider"],
+            "func": "freeze_process",
+            "arguments": {"role": "sink", "process": " "},
+        },
+        "method[0].provider.arguments.process: must not be empty",
+    ),
     (f"{ARGUMENTS}/count", 0, "method[0].provider.arguments.count: must be above 0, not 0"),
     (f"{ARGUMENTS}/count", 1.5, "method[0].provider.arguments.count: must be a whole number"),
     (

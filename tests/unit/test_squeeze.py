@@ -11,7 +11,7 @@ from k2chaos.system.faults.held import Holding, held, watch
 from k2chaos.system.faults.resources import SqueezeCpu
 from k2chaos.system.holding import refuse_bad_share
 from k2chaos.system.interrupt import Interrupt
-from k2chaos.system.runtime import CpuLimit
+from k2chaos.system.limits import CpuLimit
 from tests.fakes.clock import FakeClock
 from tests.fakes.runtime import FakeRuntime
 

@@ -18,15 +18,16 @@ from requests.exceptions import RequestException
 
 from k2chaos.errors import AmbiguousTarget, ContainerNotFound, EngineUnreachable
 from k2chaos.system.engine import helping
+from k2chaos.system.engine import limits as limiting
 from k2chaos.system.engine.address import engine_address
 from k2chaos.system.engine.translated import translated
+from k2chaos.system.limits import CpuLimit, CpuUse, Limits, MemoryLimit, ProcessLimit
 from k2chaos.system.runtime import (
     Attachment,
     Container,
     ContainerState,
-    CpuLimit,
-    CpuUse,
     HelperCall,
+    Process,
     Verb,
 )
 
@@ -110,25 +111,34 @@ class DockerRuntime:
                 getattr(self._client.api, verb)(identifier)
 
     def cpu(self, container: Container) -> CpuUse:
-        """See `Runtime`. The count is the kernel's, as the engine reads it from the cgroup."""
+        """See `Runtime`."""
         with translated(f"read the CPU limit of {container}"):
-            identifier = self._id(container)
-            host = self._client.api.inspect_container(identifier)["HostConfig"]
-            stats = self._client.api.stats(identifier, stream=False, one_shot=True)
-        limit = CpuLimit(host["NanoCpus"], host["CpuQuota"], host["CpuPeriod"])
-        throttling = stats.get("cpu_stats", {}).get("throttling_data", {})
-        return CpuUse(limit, int(throttling.get("throttled_periods", 0)))
+            return limiting.cpu(self._client.api, self._id(container))
 
     def limit_cpu(self, container: Container, limit: CpuLimit) -> None:
         """See `Runtime`."""
-        body = {"NanoCpus": limit.nano_cpus}
-        if not limit.nano_cpus:
-            body = {"CpuQuota": limit.quota_us or -1, "CpuPeriod": limit.period_us}
         with translated(f"limit the CPU of {container}"):
-            api = self._client.api
-            # The SDK's own update knows no NanoCpus.
-            url = api._url("/containers/{0}/update", self._id(container))  # noqa: SLF001
-            api._raise_for_status(api._post_json(url, data=body))  # noqa: SLF001
+            limiting.limit(self._client.api, self._id(container), limit)
+
+    def limits(self, container: Container) -> Limits:
+        """See `Runtime`."""
+        with translated(f"read the limits of {container}"):
+            return limiting.limits(self._client.api, self._id(container))
+
+    def limit(self, container: Container, limit: MemoryLimit | ProcessLimit) -> None:
+        """See `Runtime`."""
+        with translated(f"give {container} {limit}"):
+            limiting.limit(self._client.api, self._id(container), limit)
+
+    def processes(self, container: Container) -> tuple[Process, ...]:
+        """See `Runtime`."""
+        with translated(f"list the processes of {container}"):
+            return limiting.processes(self._client.api, self._id(container))
+
+    def attempt_process(self, container: Container) -> None:
+        """See `Runtime`."""
+        with translated(f"begin a process in {container}"):
+            limiting.attempt_process(self._client.api, self._id(container))
 
     def run_helper(self, call: HelperCall) -> str:
         """See `Runtime`. Builds the helper image on first need."""

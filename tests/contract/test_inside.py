@@ -1,0 +1,162 @@
+"""Faults inside a container, on a real engine: what was asked for, and nothing beside it."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from k2chaos.clock import SystemClock
+from k2chaos.evidence.ledger import FaultLedger
+from k2chaos.system.cgroup import read_cgroup
+from k2chaos.system.engine import DockerRuntime
+from k2chaos.system.faults import System
+from k2chaos.system.faults.freeze import Freeze
+from k2chaos.system.faults.held import Holding, held
+from k2chaos.system.faults.resources import SqueezeMemory, SqueezeProcesses
+from k2chaos.system.interrupt import Interrupt
+from k2chaos.system.runtime import Container
+from tests.contract.containers import docker, start_container
+
+Starter = Callable[..., Container]
+
+
+@pytest.fixture
+def start(engine: DockerRuntime) -> Iterator[Starter]:
+    """Starts containers of one project, which are removed at the end."""
+    project = f"k2chaos-test-{uuid4().hex[:8]}"
+    names: list[str] = []
+
+    def one(script: str = "", limits: tuple[str, ...] = ()) -> Container:
+        service = f"service-{len(names)}"
+        names.append(start_container(engine.engine, project, service, limits=limits, script=script))
+        return Container(engine.engine, project, service)
+
+    try:
+        yield one
+    finally:
+        docker(engine.engine, "rm", "--force", *names)
+
+
+def _holding(engine: DockerRuntime, folder: Path) -> Holding:
+    ledger = FaultLedger("run-1", "test", (folder / "faults.jsonl",))
+    return Holding(System(engine), ledger, SystemClock(), Interrupt())
+
+
+def _wait_until(condition: Callable[[], bool], deadline_seconds: float = 20.0) -> None:
+    clock = SystemClock()
+    until = clock.monotonic() + deadline_seconds
+    while not condition():
+        assert clock.monotonic() < until, "the condition did not come true in time"
+        clock.wait(0.05)
+
+
+def _states(engine: DockerRuntime, target: Container) -> dict[str, str]:
+    return {one.name: one.state for one in engine.processes(target)}
+
+
+def _has(engine: DockerRuntime, target: Container, names: set[str]) -> bool:
+    return names <= set(_states(engine, target))
+
+
+SLEEPER = "sleep 1000 & tail -f /dev/null & wait"
+
+
+def test_one_process_stands_still_and_the_others_go_on(
+    engine: DockerRuntime, start: Starter, tmp_path: Path
+) -> None:
+    target, other = start(SLEEPER, ("--user", "1000")), start(SLEEPER)
+    for one in (target, other):
+        _wait_until(partial(_has, engine, one, {"sh", "sleep", "tail"}))
+
+    with held(Freeze(target, "sleep"), 10.0, _holding(engine, tmp_path)) as hold:
+        during, others = _states(engine, target), _states(engine, other)
+    after = _states(engine, target)
+
+    assert "T" == during["sleep"]
+    assert "T" not in {during["sh"], during["tail"], *others.values()}
+    assert "T" not in after.values()
+    assert not hold.ended_early
+
+
+def test_a_process_that_has_ended_is_not_listed(engine: DockerRuntime, start: Starter) -> None:
+    target = start("sleep 0 & exec tail -f /dev/null")  # which never collects what has ended
+
+    _wait_until(lambda: {"tail"} == set(_states(engine, target)))
+
+
+def test_a_number_that_another_process_has_by_now_gets_no_signal(
+    engine: DockerRuntime, start: Starter
+) -> None:
+    target = start(SLEEPER)
+    _wait_until(lambda: "tail" in _states(engine, target))
+    system = System(engine)
+    fault = Freeze(target, "tail").prepare(system)
+    older = replace(fault, frozen=tuple((pid, started - 1) for pid, started in fault.frozen))
+
+    older.inject(system, SystemClock().now())
+    spared = _states(engine, target)["tail"]
+    fault.inject(system, SystemClock().now())
+    older.heal(system)
+
+    assert "S" == spared
+    assert "T" == _states(engine, target)["tail"]
+
+
+def test_the_main_process_can_be_frozen_and_its_restart_ends_it(
+    engine: DockerRuntime, start: Starter, tmp_path: Path
+) -> None:
+    target = start(SLEEPER)
+    _wait_until(lambda: "tail" in _states(engine, target))
+
+    with held(Freeze(target, "sh"), 20.0, _holding(engine, tmp_path)) as hold:
+        during = _states(engine, target)
+        engine.send(target, "restart", grace_seconds=0)
+        _wait_until(lambda: engine.state(target).is_running)
+
+    assert ("T", "S") == (during["sh"], during["tail"])
+    assert hold.ended_early
+    assert "T" not in _states(engine, target).values()
+
+
+HUNGRY = (
+    "trap 'exit 0' TERM; while :; do head -c 30000000 /dev/zero | tail -c 30000000 >/dev/null; done"
+)
+BEFORE = [(), ("--memory", "512m"), ("--memory", "512m", "--memory-swap", "700m")]
+
+
+@pytest.mark.parametrize("limits", BEFORE, ids=["unlimited", "memory", "memory and swap"])
+def test_memory_is_hit_while_it_is_squeezed_and_limited_as_before_after(
+    limits: tuple[str, ...], engine: DockerRuntime, start: Starter, tmp_path: Path
+) -> None:
+    target = start(HUNGRY, limits)
+    before = read_cgroup(engine, target)
+
+    with held(SqueezeMemory(target, 0), 20.0, _holding(engine, tmp_path)) as hold:
+        during = read_cgroup(engine, target)
+    after = read_cgroup(engine, target)
+
+    assert during.memory_limit_bytes is not None
+    assert during.memory_limit_bytes < 128 * 2**20
+    assert hold.witness["injected"]["hits"] + hold.witness["injected"]["oom_kills"] > 0
+    limited = ("memory_limit_bytes", "memory_and_swap_limit_bytes")
+    assert [getattr(before, one) for one in limited] == [getattr(after, one) for one in limited]
+
+
+@pytest.mark.parametrize("limits", [(), ("--pids-limit", "100")], ids=["unlimited", "limited"])
+def test_no_process_begins_while_they_are_squeezed_and_all_may_after(
+    limits: tuple[str, ...], engine: DockerRuntime, start: Starter, tmp_path: Path
+) -> None:
+    target = start(SLEEPER, limits)
+    _wait_until(partial(_has, engine, target, {"sh", "sleep", "tail"}))
+    before = read_cgroup(engine, target).process_limit
+
+    with held(SqueezeProcesses(target), 20.0, _holding(engine, tmp_path)) as hold:
+        during = read_cgroup(engine, target)
+    after = read_cgroup(engine, target).process_limit
+
+    assert 3 == during.process_limit
+    assert hold.witness["injected"]["refused"] > 0
+    assert before == after
