@@ -247,6 +247,4 @@ _MEANINGS: Final[Mapping[str, Callable[[Any, inspect.Parameter, Pipeline | None]
     "grace": _is_grace,
     "process": _is_named,
     "start_after": _is_not_negative,
-    "headroom": _is_not_negative,
-    "headroom_mebibytes": _is_not_negative,
 }

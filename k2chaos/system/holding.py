@@ -125,18 +125,6 @@ def refuse_bad_share(cores: Any) -> None:
         raise UsageError(message)
 
 
-def refuse_bad_headroom(name: str, headroom: Any) -> None:
-    """
-    Check what a squeezed container is left beyond what it uses.
-
-    Raises:
-        UsageError: It is no whole number from 0 up.
-    """
-    if isinstance(headroom, bool) or not isinstance(headroom, int) or headroom < 0:
-        message = f"{name} must be a whole number from 0 up, not {headroom!r}"
-        raise UsageError(message)
-
-
 def _refuse_too_many(run: Run, targets: Sequence[Container | Endpoint]) -> None:
     limits = run.pipeline.limits
     open_now = run.open_faults()

@@ -10,12 +10,10 @@ import pytest
 
 from k2chaos.clock import SystemClock
 from k2chaos.evidence.ledger import FaultLedger
-from k2chaos.system.cgroup import read_cgroup
 from k2chaos.system.engine import DockerRuntime
 from k2chaos.system.faults import System
 from k2chaos.system.faults.freeze import Freeze
 from k2chaos.system.faults.held import Holding, held
-from k2chaos.system.faults.resources import SqueezeMemory, SqueezeProcesses
 from k2chaos.system.interrupt import Interrupt
 from k2chaos.system.runtime import Container
 from tests.contract.containers import docker, start_container
@@ -119,44 +117,3 @@ def test_the_main_process_can_be_frozen_and_its_restart_ends_it(
     assert ("T", "S") == (during["sh"], during["tail"])
     assert hold.ended_early
     assert "T" not in _states(engine, target).values()
-
-
-HUNGRY = (
-    "trap 'exit 0' TERM; while :; do head -c 30000000 /dev/zero | tail -c 30000000 >/dev/null; done"
-)
-BEFORE = [(), ("--memory", "512m"), ("--memory", "512m", "--memory-swap", "700m")]
-
-
-@pytest.mark.parametrize("limits", BEFORE, ids=["unlimited", "memory", "memory and swap"])
-def test_memory_is_hit_while_it_is_squeezed_and_limited_as_before_after(
-    limits: tuple[str, ...], engine: DockerRuntime, start: Starter, tmp_path: Path
-) -> None:
-    target = start(HUNGRY, limits)
-    before = read_cgroup(engine, target)
-
-    with held(SqueezeMemory(target, 0), 20.0, _holding(engine, tmp_path)) as hold:
-        during = read_cgroup(engine, target)
-    after = read_cgroup(engine, target)
-
-    assert during.memory_limit_bytes is not None
-    assert during.memory_limit_bytes < 128 * 2**20
-    assert hold.witness["injected"]["hits"] + hold.witness["injected"]["oom_kills"] > 0
-    limited = ("memory_limit_bytes", "memory_and_swap_limit_bytes")
-    assert [getattr(before, one) for one in limited] == [getattr(after, one) for one in limited]
-
-
-@pytest.mark.parametrize("limits", [(), ("--pids-limit", "100")], ids=["unlimited", "limited"])
-def test_no_process_begins_while_they_are_squeezed_and_all_may_after(
-    limits: tuple[str, ...], engine: DockerRuntime, start: Starter, tmp_path: Path
-) -> None:
-    target = start(SLEEPER, limits)
-    _wait_until(partial(_has, engine, target, {"sh", "sleep", "tail"}))
-    before = read_cgroup(engine, target).process_limit
-
-    with held(SqueezeProcesses(target), 20.0, _holding(engine, tmp_path)) as hold:
-        during = read_cgroup(engine, target)
-    after = read_cgroup(engine, target).process_limit
-
-    assert 3 == during.process_limit
-    assert hold.witness["injected"]["refused"] > 0
-    assert before == after

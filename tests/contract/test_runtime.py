@@ -25,9 +25,6 @@ from tests.contract.containers import docker, start_container
 from tests.fakes.examples import EXAMPLES
 from tests.fakes.runtime import FakeRuntime
 
-NEEDY = {"squeeze-memory", "squeeze-processes"}
-"""Seen only on a container that asks for more: test_inside.py has one."""
-
 
 @dataclass(frozen=True)
 class Bench:
@@ -137,7 +134,7 @@ def test_other_projects_are_not_listed(bench: Bench) -> None:
     assert () == bench.runtime.containers(f"{bench.target.project}-other")
 
 
-@pytest.mark.parametrize("kind", sorted(set(FAULTS) - NEEDY))
+@pytest.mark.parametrize("kind", sorted(FAULTS))
 def test_every_fault_is_seen_and_leaves_nothing_behind(
     kind: str, bench: Bench, tmp_path: Path
 ) -> None:

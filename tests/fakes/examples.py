@@ -6,7 +6,7 @@ from typing import Any, Final
 from k2chaos.system.faults import Fault
 from k2chaos.system.faults.freeze import Freeze
 from k2chaos.system.faults.process import Crash, Kill, Pause, Restart, Stop
-from k2chaos.system.faults.resources import SqueezeCpu, SqueezeMemory, SqueezeProcesses
+from k2chaos.system.faults.resources import SqueezeCpu
 
 EXAMPLES: Final[Mapping[str, Callable[[Any], Fault]]] = {
     "pause": Pause,
@@ -15,8 +15,6 @@ EXAMPLES: Final[Mapping[str, Callable[[Any], Fault]]] = {
     "crash": Crash,
     "restart": Restart,
     "freeze": lambda target: Freeze(target, "sh"),
-    "squeeze-memory": lambda target: SqueezeMemory(target, 0),
-    "squeeze-processes": SqueezeProcesses,
     "squeeze-cpu": SqueezeCpu,
 }
 """The name of a kind, and what makes an example of it on a target."""
