@@ -106,7 +106,7 @@ def stop(
 
     Args:
         role: Role of the service in the pipeline file.
-        duration: Seconds from the confirmed stop to the start.
+        duration: Seconds from the stop to the start.
         grace: Seconds from SIGTERM to SIGKILL.
         service: Which service, where the role has several.
         count: How many containers are meant.
@@ -146,7 +146,7 @@ def kill(
 
     Args:
         role: Role of the service in the pipeline file.
-        duration: Seconds from the confirmed kill to the start; 0 starts it at once.
+        duration: Seconds from the kill to the start; 0 starts it at once.
         service: Which service, where the role has several.
         count: How many containers are meant.
         start_after: Seconds from the call to the effect; the fault is prepared meanwhile.

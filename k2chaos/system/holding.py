@@ -7,7 +7,7 @@ touched.
 
 import contextlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -55,16 +55,22 @@ def hold_for(
     Returns:
         ``{"faults": [...]}``: one entry a container, as it goes into the evidence.
     """
+
+    def chosen() -> Iterator[Fault]:
+        with run.noting_unsupported():
+            targets = select(run.runtime, run.pipeline, wish.role, service or None, count)
+        yield from (kind(target, **parameters) for target in targets)
+
     longest = run.pipeline.limits.longest_fault_seconds
     refuse_bad_duration(parameters.get("grace_seconds", 0.0), longest)
-    with run.noting_unsupported():
-        targets = select(run.runtime, run.pipeline, wish.role, service or None, count)
-    return hold_all(run, [kind(target, **parameters) for target in targets], wish)
+    return hold_all(run, chosen(), wish)
 
 
-def hold_all(run: Run, faults: Sequence[Fault], wish: Wish) -> dict[str, Any]:
+def hold_all(run: Run, chosen: Iterable[Fault], wish: Wish) -> dict[str, Any]:
     """
-    Hold *faults*, all at once; the path of every action.
+    Hold the *chosen* faults, all at once; the path of every action.
+
+    They are chosen only once the wish was found good: nothing is asked of the engine before.
 
     Returns:
         ``{"faults": [...]}``: one entry a fault, as it goes into the evidence.
@@ -74,6 +80,7 @@ def hold_all(run: Run, faults: Sequence[Fault], wish: Wish) -> dict[str, Any]:
     """
     refuse_bad_duration(wish.duration_seconds, run.pipeline.limits.longest_fault_seconds)
     refuse_bad_duration(wish.start_after_seconds, _LONGEST_START_SECONDS, "start_after")
+    faults = [*chosen]
     _refuse_too_many(run, [fault.target for fault in faults])
     holding = run.holding()
     longest = wish.duration_seconds + max(getattr(one, "grace_seconds", 0.0) for one in faults)

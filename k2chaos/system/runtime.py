@@ -10,16 +10,19 @@ change when containers are re-created.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from k2chaos.errors import AmbiguousTarget, ContainerNotFound, Unsupported, UsageError
 from k2chaos.pipeline import ROLES, Pipeline
-from k2chaos.system.limits import CpuLimit, CpuUse, Limits, MemoryLimit, ProcessLimit
 
 Status = Literal[
     "created", "running", "paused", "restarting", "removing", "exited", "dead", "missing"
 ]
 Verb = Literal["pause", "unpause", "start", "stop", "kill", "restart"]
+
+
+_PERIOD_US: Final = 100_000
+"""The engine's default length of a period of CPU time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,30 +101,61 @@ class Process:
 
 
 @dataclass(frozen=True, slots=True)
-class Attachment:
-    """One network of a container: its own address there (IPv4), prefix length, and the gateway."""
+class CpuLimit:
+    """
+    How much CPU time a container may use, in the engine's own two spellings.
 
-    network: str
-    address: str
-    prefix: int
-    gateway: str
+    A container created with the one must be changed with the one; the engine refuses the other.
+
+    Attributes:
+        nano_cpus: Cores times 10^9; 0 where the limit is not spelt so.
+        quota_us: Microseconds of CPU time a period; 0 or -1 is unlimited.
+        period_us: Length of a period; 0 is the engine's default (100 ms).
+    """
+
+    nano_cpus: int = 0
+    quota_us: int = 0
+    period_us: int = 0
+
+    @property
+    def cores(self) -> float | None:
+        """The limit in cores; ``None`` is unlimited, whichever way that is spelt."""
+        if self.nano_cpus:
+            return self.nano_cpus / 1e9
+        return self.quota_us / (self.period_us or _PERIOD_US) if self.quota_us > 0 else None
+
+    def squeezed_to(self, cores: float) -> "CpuLimit":
+        """The limit of *cores*, in the spelling of this one."""
+        if self.nano_cpus:
+            return CpuLimit(nano_cpus=round(cores * 1e9))
+        period = self.period_us or _PERIOD_US
+        return CpuLimit(quota_us=round(cores * period), period_us=period)
+
+
+@dataclass(frozen=True, slots=True)
+class CpuUse:
+    """
+    A container's CPU limit as the engine has it, and what the kernel made of it.
+
+    Attributes:
+        throttled_periods: Periods in which the kernel made a process wait, since the start.
+    """
+
+    limit: CpuLimit
+    throttled_periods: int
 
 
 @dataclass(frozen=True, slots=True)
 class HelperCall:
     """
-    One command in a helper container, from where the target cannot be changed by it.
+    One command in a throw-away helper container, from where the target cannot be changed by it.
 
     Attributes:
-        network_of: Whose network namespace it runs in; ``None`` is no network at all.
-        pids_of: Whose processes it sees; ``None`` is only its own.
-        sees_host: It sees all processes of the engine's host instead.
+        sees_host: It sees all processes of the engine's host, not only its own.
         capabilities: Linux capabilities to add; everything else is dropped.
     """
 
     command: tuple[str, ...]
-    network_of: Container | None = None
-    pids_of: Container | None = None
     sees_host: bool = False
     capabilities: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -162,45 +196,11 @@ class Runtime(Protocol):
     def limit_cpu(self, container: Container, limit: CpuLimit) -> None:
         """Change the limit of a container; errors as those of `send`."""
 
-    def limits(self, container: Container) -> Limits:
-        """What the engine will give it at its next start; `ContainerNotFound` as of `cpu`."""
-
-    def limit(self, container: Container, limit: MemoryLimit | ProcessLimit) -> None:
-        """Change one limit of a container, at once where it runs; errors as those of `send`."""
-
     def processes(self, container: Container) -> tuple[Process, ...]:
         """Its processes as the engine's host sees them; `TargetNotReady` where it is down."""
 
-    def attempt_process(self, container: Container) -> None:
-        """
-        Have the engine begin a process in it, of a program that does not exist.
-
-        Whether the kernel let it begin, its own counters say; that it fails is no error.
-        """
-
     def run_helper(self, call: HelperCall) -> str:
         """Run *call* to its end and return what it printed; `FaultError` when it failed."""
-
-    def start_helper(self, name: str, call: HelperCall) -> None:
-        """Start *call* under *name* and leave it running, until `remove_helper`."""
-
-    def enter_helper(self, name: str, command: tuple[str, ...]) -> str:
-        """
-        Run *command* inside the helper that runs as *name*; what it printed.
-
-        Raises:
-            ContainerNotFound: No helper of that name runs.
-            FaultError: The command failed.
-        """
-
-    def helper_said(self, name: str, lines: int = 1) -> tuple[str, ...] | None:
-        """The last *lines* that the helper called *name* printed; ``None`` where there is none."""
-
-    def remove_helper(self, name: str) -> None:
-        """End the helper called *name*; nothing where there is none."""
-
-    def networks(self, container: Container) -> tuple[Attachment, ...]:
-        """The networks it is attached to with an address, by name; none where it is down."""
 
     def happened(self, container: Container, action: str, since: datetime) -> datetime | None:
         """

@@ -5,9 +5,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,8 +17,7 @@ from k2chaos.system.engine import DockerRuntime
 from k2chaos.system.faults.held import HEAL_DEADLINE_SECONDS
 from k2chaos.system.runtime import Container
 from tests.contract.containers import docker, start_container
-
-DEADLINE_SECONDS = 20.0
+from tests.contract.waiting import wait_until
 
 CONTROLLER = """
 import json, sys, time
@@ -96,13 +94,6 @@ def bench(engine: DockerRuntime, tmp_path: Path) -> Iterator[Bench]:
             run.kill()
             run.communicate()
         docker(engine.engine, "rm", "--force", name)
-
-
-def wait_until(is_met: Callable[[], object], what: str) -> None:
-    until = time.monotonic() + DEADLINE_SECONDS
-    while not is_met():
-        assert time.monotonic() < until, f"never: {what}"
-        time.sleep(0.005)
 
 
 def kill_group(run: "subprocess.Popen[str]") -> None:

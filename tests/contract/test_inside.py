@@ -17,6 +17,7 @@ from k2chaos.system.faults.held import Holding, held
 from k2chaos.system.interrupt import Interrupt
 from k2chaos.system.runtime import Container
 from tests.contract.containers import docker, start_container
+from tests.contract.waiting import wait_until
 
 Starter = Callable[..., Container]
 
@@ -43,14 +44,6 @@ def _holding(engine: DockerRuntime, folder: Path) -> Holding:
     return Holding(System(engine), ledger, SystemClock(), Interrupt())
 
 
-def _wait_until(condition: Callable[[], bool], deadline_seconds: float = 20.0) -> None:
-    clock = SystemClock()
-    until = clock.monotonic() + deadline_seconds
-    while not condition():
-        assert clock.monotonic() < until, "the condition did not come true in time"
-        clock.wait(0.05)
-
-
 def _states(engine: DockerRuntime, target: Container) -> dict[str, str]:
     return {one.name: one.state for one in engine.processes(target)}
 
@@ -67,7 +60,7 @@ def test_one_process_stands_still_and_the_others_go_on(
 ) -> None:
     target, other = start(SLEEPER, ("--user", "1000")), start(SLEEPER)
     for one in (target, other):
-        _wait_until(partial(_has, engine, one, {"sh", "sleep", "tail"}))
+        wait_until(partial(_has, engine, one, {"sh", "sleep", "tail"}), "all of it runs")
 
     with held(Freeze(target, "sleep"), 10.0, _holding(engine, tmp_path)) as hold:
         during, others = _states(engine, target), _states(engine, other)
@@ -82,14 +75,14 @@ def test_one_process_stands_still_and_the_others_go_on(
 def test_a_process_that_has_ended_is_not_listed(engine: DockerRuntime, start: Starter) -> None:
     target = start("sleep 0 & exec tail -f /dev/null")  # which never collects what has ended
 
-    _wait_until(lambda: {"tail"} == set(_states(engine, target)))
+    wait_until(lambda: {"tail"} == set(_states(engine, target)), "only tail is listed")
 
 
 def test_a_number_that_another_process_has_by_now_gets_no_signal(
     engine: DockerRuntime, start: Starter
 ) -> None:
     target = start(SLEEPER)
-    _wait_until(lambda: "tail" in _states(engine, target))
+    wait_until(lambda: "tail" in _states(engine, target), "tail runs")
     system = System(engine)
     fault = Freeze(target, "tail").prepare(system)
     older = replace(fault, frozen=tuple((pid, started - 1) for pid, started in fault.frozen))
@@ -107,12 +100,12 @@ def test_the_main_process_can_be_frozen_and_its_restart_ends_it(
     engine: DockerRuntime, start: Starter, tmp_path: Path
 ) -> None:
     target = start(SLEEPER)
-    _wait_until(lambda: "tail" in _states(engine, target))
+    wait_until(lambda: "tail" in _states(engine, target), "tail runs")
 
     with held(Freeze(target, "sh"), 20.0, _holding(engine, tmp_path)) as hold:
         during = _states(engine, target)
         engine.send(target, "restart", grace_seconds=0)
-        _wait_until(lambda: engine.state(target).is_running)
+        wait_until(lambda: engine.state(target).is_running, "it runs again")
 
     assert ("T", "S") == (during["sh"], during["tail"])
     assert hold.ended_early

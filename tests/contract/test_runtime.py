@@ -7,6 +7,7 @@ The real one works on one tiny container of its own, in a Compose project of its
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -17,11 +18,13 @@ from k2chaos.evidence.ledger import FaultLedger, read_ledger
 from k2chaos.system.engine import DockerRuntime
 from k2chaos.system.faults import System
 from k2chaos.system.faults.catalogue import FAULTS
-from k2chaos.system.faults.held import Holding, held
+from k2chaos.system.faults.held import Holding, held, watch
+from k2chaos.system.faults.process import Pause
 from k2chaos.system.faults.resources import SqueezeCpu
 from k2chaos.system.interrupt import Interrupt
 from k2chaos.system.runtime import Container, HelperCall, Runtime
 from tests.contract.containers import docker, start_container
+from tests.contract.waiting import wait_until
 from tests.fakes.examples import EXAMPLES
 from tests.fakes.runtime import FakeRuntime
 
@@ -118,8 +121,8 @@ def test_a_helper_that_kills_the_main_process_lets_the_restart_policy_act(bench:
     )
     bench.runtime.run_helper(kill)
 
-    _wait_until(lambda: bench.runtime.state(bench.target).restart_count == 1)
-    _wait_until(lambda: bench.runtime.state(bench.target).is_running)
+    wait_until(lambda: bench.runtime.state(bench.target).restart_count == 1, "restarted", 10.0)
+    wait_until(lambda: bench.runtime.state(bench.target).is_running, "running", 10.0)
 
 
 def test_what_is_not_there_is_missing_and_cannot_be_changed(bench: Bench) -> None:
@@ -160,6 +163,24 @@ def real(engine: DockerRuntime) -> Iterator[Bench]:
         label = f"label=com.docker.compose.project={project}"
         listed = docker(engine.engine, "ps", "--all", "--quiet", "--filter", label)
         docker(engine.engine, "rm", "--force", *listed.split())
+
+
+def test_when_a_pause_began_and_ended_is_told_by_the_engine(real: Bench, tmp_path: Path) -> None:
+    clock = SystemClock()
+    ledger = FaultLedger("run-1", "test", (tmp_path / "faults.jsonl",))
+    holding = Holding(System(real.runtime), ledger, clock, Interrupt())
+    begin_at = clock.now() + timedelta(seconds=1)
+
+    with held(Pause(real.target), 5.0, holding, begin_at) as hold:
+        watch([hold], 0.3, holding)
+
+    assert hold.sent_at is not None
+    assert hold.injected_at is not None
+    assert hold.began_at is not None
+    assert hold.ended_at is not None
+    assert hold.healed_at is not None
+    assert hold.sent_at < hold.began_at < hold.injected_at < hold.ended_at < hold.healed_at
+    assert hold.sent_at < begin_at
 
 
 def test_a_container_of_compose_run_is_never_taken_for_the_service(real: Bench) -> None:
@@ -212,11 +233,3 @@ def test_a_squeezed_container_has_the_limit_of_before_again(
     assert 0.05 == during.cores
     assert before.cores == after.cores
     assert before.nano_cpus == after.nano_cpus
-
-
-def _wait_until(condition: object, deadline_seconds: float = 10.0) -> None:
-    clock = SystemClock()
-    until = clock.monotonic() + deadline_seconds
-    while not condition():  # type: ignore[operator]
-        assert clock.monotonic() < until, "the condition did not come true in time"
-        clock.wait(0.02)

@@ -10,6 +10,8 @@ from k2chaos.evidence.folder import create_run_folder
 from k2chaos.evidence.ledger import FaultLedger
 from k2chaos.pipeline import Pipeline
 from k2chaos.pipeline_file import PipelineFile
+from k2chaos.system.faults import System
+from k2chaos.system.faults.held import Holding
 from k2chaos.system.interrupt import Interrupt
 from k2chaos.system.run import Run
 from k2chaos.system.stages import open_stages
@@ -22,6 +24,12 @@ def fake_run(folder: Path, **changes: Any) -> Run:
     """A run of the lab's pipeline with all its services up; *changes* go into the file."""
     pipeline = lab_pipeline(**changes)
     return run_of(pipeline, folder)
+
+
+def fake_holding(runtime: FakeRuntime, folder: Path, *copies: Path) -> Holding:
+    """What a fault on *runtime* is held with; its ledger is ``state.jsonl`` in *folder*."""
+    ledger = FaultLedger("run-1", "lab", (folder / "state.jsonl", *copies))
+    return Holding(System(runtime), ledger, FakeClock(), Interrupt())
 
 
 class FakeGuardian:

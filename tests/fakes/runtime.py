@@ -5,11 +5,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from k2chaos.errors import ContainerNotFound, TargetNotReady
-from k2chaos.system.limits import CpuLimit, CpuUse, Limits, MemoryLimit, ProcessLimit
 from k2chaos.system.runtime import (
-    Attachment,
     Container,
     ContainerState,
+    CpuLimit,
+    CpuUse,
     HelperCall,
     Process,
     Verb,
@@ -30,7 +30,6 @@ class FakeRuntime:
     refused_once: set[str] = field(default_factory=set)
     cpus: dict[Container, CpuLimit] = field(default_factory=dict)
     idle: set[Container] = field(default_factory=set)
-    said: dict[str, tuple[str, ...]] = field(default_factory=dict)
     kernel: FakeKernel = field(default_factory=FakeKernel)
     ticks: int = 0
 
@@ -55,9 +54,7 @@ class FakeRuntime:
         """See `Runtime`."""
         del grace_seconds
         self.sent.append((verb, container.service))
-        if container not in self.states:
-            message = f"no {container}"
-            raise ContainerNotFound(message)
+        self._must_be_there(container)
         if verb in self.refused_once:
             self.refused_once.discard(verb)
             message = f"the engine refused to {verb}"
@@ -67,9 +64,7 @@ class FakeRuntime:
 
     def cpu(self, container: Container) -> CpuUse:
         """See `Runtime`; whoever is limited and not idle has been throttled."""
-        if container not in self.states:
-            message = f"no {container}"
-            raise ContainerNotFound(message)
+        self._must_be_there(container)
         limit = self.cpus.get(container, CpuLimit())
         is_tight = 0 < limit.nano_cpus < 10**9 or 0 < limit.quota_us < 100_000
         return CpuUse(limit, 7 if is_tight and container not in self.idle else 0)
@@ -84,19 +79,6 @@ class FakeRuntime:
         if not self.broken(container, "limit-cpu"):
             self.cpus[container] = limit
 
-    def limits(self, container: Container) -> Limits:
-        """See `Runtime`."""
-        self._must_be_there(container)
-        return self.kernel.limits(container)
-
-    def limit(self, container: Container, limit: MemoryLimit | ProcessLimit) -> None:
-        """See `Runtime`."""
-        verb = "limit-memory" if isinstance(limit, MemoryLimit) else "limit-processes"
-        self.sent.append((verb, container.service))
-        self._must_be_there(container)
-        if not self.broken(container, verb):
-            self.kernel.limit(container, limit)
-
     def processes(self, container: Container) -> tuple[Process, ...]:
         """See `Runtime`."""
         self._must_be_there(container)
@@ -104,11 +86,6 @@ class FakeRuntime:
             message = f"{container} is not running"
             raise TargetNotReady(message)
         return self.kernel.processes(self.states[container])
-
-    def attempt_process(self, container: Container) -> None:
-        """See `Runtime`."""
-        self._must_be_there(container)
-        self.kernel.attempt(container)
 
     def run_helper(self, call: HelperCall) -> str:
         """See `Runtime`; understands ``kill -KILL pid``, and what `FakeKernel` answers."""
@@ -128,39 +105,8 @@ class FakeRuntime:
                 break
         return ""
 
-    def start_helper(self, name: str, call: HelperCall) -> None:
-        """See `Runtime`; it says nothing unless a test puts words into `said`."""
-        self.sent.append(("helper", str(call)))
-        self.said.setdefault(name, ())
-
-    def enter_helper(self, name: str, command: tuple[str, ...]) -> str:
-        """See `Runtime`."""
-        self.sent.append(("helper", " ".join(command)))
-        if name not in self.said:
-            message = f"no helper {name} runs"
-            raise ContainerNotFound(message)
-        return ""
-
-    def helper_said(self, name: str, lines: int = 1) -> tuple[str, ...] | None:
-        """See `Runtime`."""
-        words = self.said.get(name)
-        return None if words is None else words[-lines:]
-
-    def remove_helper(self, name: str) -> None:
-        """See `Runtime`."""
-        self.said.pop(name, None)
-
-    def networks(self, container: Container) -> tuple[Attachment, ...]:
-        """See `Runtime`; each container has one address, by its place in the list."""
-        if not self.state(container).is_running:
-            return ()
-        number = list(self.states).index(container) + 2
-        return (Attachment("fake", f"10.0.0.{number}", 24, "10.0.0.1"),)
-
     def happened(self, container: Container, action: str, since: datetime) -> datetime | None:
-        """See `Runtime`; of all events this engine keeps the last ``oom`` only."""
-        at = self.kernel.oom_killed_at.get(container)
-        return at if action == "oom" and at is not None and at >= since else None
+        """See `Runtime`; this engine keeps no events."""
 
     def _must_be_there(self, container: Container) -> None:
         if container not in self.states:

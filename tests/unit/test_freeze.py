@@ -6,18 +6,10 @@ from pathlib import Path
 import pytest
 
 from k2chaos.errors import FaultNotHealed, TargetNotReady, UsageError
-from k2chaos.evidence.ledger import FaultLedger
-from k2chaos.system.faults import System
 from k2chaos.system.faults.freeze import Freeze
-from k2chaos.system.faults.held import Holding, held
-from k2chaos.system.interrupt import Interrupt
-from tests.fakes.clock import FakeClock
+from k2chaos.system.faults.held import held
+from tests.fakes.runs import fake_holding
 from tests.fakes.runtime import FakeRuntime
-
-
-def _holding(runtime: FakeRuntime, folder: Path) -> Holding:
-    ledger = FaultLedger("run-1", "lab", (folder / "state.jsonl",))
-    return Holding(System(runtime), ledger, FakeClock(), Interrupt())
 
 
 def test_only_the_processes_of_that_name_are_stopped(tmp_path: Path) -> None:
@@ -25,7 +17,7 @@ def test_only_the_processes_of_that_name_are_stopped(tmp_path: Path) -> None:
     target, other = runtime.add("kafka"), runtime.add("sink")
     runtime.kernel.extra = ("sleep",)
 
-    with held(Freeze(target, "sleep"), 1.0, _holding(runtime, tmp_path)) as hold:
+    with held(Freeze(target, "sleep"), 1.0, fake_holding(runtime, tmp_path)) as hold:
         states = [(one.name, one.state) for one in runtime.processes(target)]
         others = {one.state for one in runtime.processes(other)}
 
@@ -44,7 +36,7 @@ def test_a_name_that_nothing_has_is_refused_and_the_names_are_told(
 
     with (
         pytest.raises(TargetNotReady, match=r"but: sh, sleep$"),
-        held(Freeze(target, name), 1.0, _holding(runtime, tmp_path)),
+        held(Freeze(target, name), 1.0, fake_holding(runtime, tmp_path)),
     ):
         pytest.fail("the body ran")
 
@@ -58,7 +50,7 @@ def test_no_name_is_not_every_name(name: str, tmp_path: Path) -> None:
 
     with (
         pytest.raises(UsageError, match="needs the name of a process"),
-        held(Freeze(target, name), 1.0, _holding(runtime, tmp_path)),
+        held(Freeze(target, name), 1.0, fake_holding(runtime, tmp_path)),
     ):
         pytest.fail("the body ran")
 
@@ -72,7 +64,7 @@ def test_what_is_stopped_already_is_not_frozen(tmp_path: Path) -> None:
 
     with (
         pytest.raises(TargetNotReady, match="stopped already"),
-        held(Freeze(target, "sleep"), 1.0, _holding(runtime, tmp_path)),
+        held(Freeze(target, "sleep"), 1.0, fake_holding(runtime, tmp_path)),
     ):
         pytest.fail("the body ran")
 
@@ -86,7 +78,7 @@ def test_a_number_that_another_process_has_by_now_gets_no_signal(tmp_path: Path)
 
     with (
         pytest.raises(FaultNotHealed),
-        held(Freeze(target, "sleep"), 1.0, _holding(runtime, tmp_path)),
+        held(Freeze(target, "sleep"), 1.0, fake_holding(runtime, tmp_path)),
     ):
         runtime.kernel.ages[pid] = 5
 
@@ -98,7 +90,7 @@ def test_a_freeze_ends_with_the_life_of_its_container(replaced: bool, tmp_path: 
     runtime = FakeRuntime()
     target = runtime.add("kafka")
 
-    with held(Freeze(target, "sleep"), 1.0, _holding(runtime, tmp_path)) as hold:
+    with held(Freeze(target, "sleep"), 1.0, fake_holding(runtime, tmp_path)) as hold:
         if replaced:
             del runtime.states[target]
             runtime.add("kafka")
@@ -114,7 +106,7 @@ def test_what_is_stopped_in_the_next_life_under_an_old_number_is_not_ours(tmp_pa
     target = runtime.add("kafka")
     pid = runtime.state(target).pid
 
-    with held(Freeze(target, "sh"), 1.0, _holding(runtime, tmp_path)) as hold:
+    with held(Freeze(target, "sh"), 1.0, fake_holding(runtime, tmp_path)) as hold:
         runtime.send(target, "restart")
         runtime.states[target] = replace(runtime.state(target), pid=pid)
 
@@ -126,7 +118,7 @@ def test_a_freeze_that_somebody_else_ended_says_so(tmp_path: Path) -> None:
     runtime = FakeRuntime()
     target = runtime.add("kafka")
 
-    with held(Freeze(target, "sh"), 1.0, _holding(runtime, tmp_path)) as hold:
+    with held(Freeze(target, "sh"), 1.0, fake_holding(runtime, tmp_path)) as hold:
         runtime.kernel.stopped.clear()
 
     assert hold.ended_early
@@ -137,7 +129,7 @@ def test_a_frozen_process_that_was_killed_counts_as_gone(tmp_path: Path) -> None
     target = runtime.add("kafka")
     runtime.kernel.extra = ("worker",)
 
-    with held(Freeze(target, "worker"), 1.0, _holding(runtime, tmp_path)) as hold:
+    with held(Freeze(target, "worker"), 1.0, fake_holding(runtime, tmp_path)) as hold:
         runtime.kernel.extra = ()
 
     assert hold.ended_early

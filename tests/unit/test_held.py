@@ -11,23 +11,23 @@ from typing import Any
 import pytest
 
 from k2chaos.errors import FaultNotHealed, FaultNotInjected, Interrupted, TargetNotReady
-from k2chaos.evidence.ledger import FaultLedger, read_ledger
+from k2chaos.evidence.ledger import read_ledger
 from k2chaos.system.faults import Fault, System, fault_to_json
 from k2chaos.system.faults.catalogue import FAULTS, fault_from_json
 from k2chaos.system.faults.held import Holding, held, watch
 from k2chaos.system.faults.process import Crash, Pause, Stop
-from k2chaos.system.interrupt import SIGNALS, Interrupt
+from k2chaos.system.interrupt import SIGNALS
 from k2chaos.system.runtime import Container, Verb
 from tests.fakes.clock import FakeClock
 from tests.fakes.examples import EXAMPLES
+from tests.fakes.runs import fake_holding
 from tests.fakes.runtime import FakeRuntime
 
 ALL_KINDS: tuple[Callable[[Any], Fault], ...] = tuple(EXAMPLES.values())
 
 
 def _holding(runtime: FakeRuntime, folder: Path) -> Holding:
-    ledger = FaultLedger("run-1", "lab", (folder / "state.jsonl", folder / "copy.jsonl"))
-    return Holding(System(runtime), ledger, FakeClock(), Interrupt())
+    return fake_holding(runtime, folder, folder / "copy.jsonl")
 
 
 @pytest.mark.parametrize("kind", ALL_KINDS)

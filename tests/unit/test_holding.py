@@ -62,6 +62,14 @@ def test_more_faults_than_the_limit_are_refused(tmp_path: Path) -> None:
     assert [] == _sent(run.runtime)
 
 
+def test_a_bad_duration_is_told_before_anything_is_asked_of_the_engine(run: Run) -> None:
+    assert isinstance(run.runtime, FakeRuntime)
+    run.runtime.states.clear()
+
+    with pytest.raises(UsageError, match="duration"):
+        hold_for(run, Pause, Wish("broker", -1.0))
+
+
 def test_more_services_than_the_limit_are_refused(tmp_path: Path) -> None:
     run = fake_run(tmp_path, limits={"impaired_services_at_once": 1})
 

@@ -5,20 +5,12 @@ from pathlib import Path
 import pytest
 
 from k2chaos.errors import FaultNotInjected, TargetNotReady, UsageError
-from k2chaos.evidence.ledger import FaultLedger
-from k2chaos.system.faults import System
-from k2chaos.system.faults.held import Holding, held, watch
+from k2chaos.system.faults.held import held, watch
 from k2chaos.system.faults.resources import SqueezeCpu
 from k2chaos.system.holding import refuse_bad_share
-from k2chaos.system.interrupt import Interrupt
-from k2chaos.system.limits import CpuLimit
-from tests.fakes.clock import FakeClock
+from k2chaos.system.runtime import CpuLimit
+from tests.fakes.runs import fake_holding
 from tests.fakes.runtime import FakeRuntime
-
-
-def _holding(runtime: FakeRuntime, folder: Path) -> Holding:
-    ledger = FaultLedger("run-1", "lab", (folder / "state.jsonl",))
-    return Holding(System(runtime), ledger, FakeClock(), Interrupt())
 
 
 @pytest.mark.parametrize(
@@ -33,7 +25,7 @@ def test_the_limit_of_before_is_restored_in_its_own_spelling(
     target = runtime.add("kafka")
     runtime.cpus[target] = before
 
-    with held(SqueezeCpu(target, 0.05), 1.0, _holding(runtime, tmp_path)) as hold:
+    with held(SqueezeCpu(target, 0.05), 1.0, fake_holding(runtime, tmp_path)) as hold:
         squeezed = runtime.cpus[target]
 
     assert squeezed == before.squeezed_to(0.05)
@@ -48,7 +40,7 @@ def test_a_container_that_never_had_to_wait_was_not_squeezed(tmp_path: Path) -> 
 
     with (
         pytest.raises(FaultNotInjected, match="throttled_periods"),
-        held(SqueezeCpu(target), 1.0, _holding(runtime, tmp_path)),
+        held(SqueezeCpu(target), 1.0, fake_holding(runtime, tmp_path)),
     ):
         pytest.fail("the body ran without a witness")
 
@@ -59,7 +51,7 @@ def test_a_squeeze_that_somebody_lifted_ended_early(tmp_path: Path) -> None:
     runtime = FakeRuntime()
     target = runtime.add("kafka")
 
-    with held(SqueezeCpu(target), 1.0, _holding(runtime, tmp_path)) as hold:
+    with held(SqueezeCpu(target), 1.0, fake_holding(runtime, tmp_path)) as hold:
         runtime.cpus[target] = CpuLimit()
 
     assert hold.ended_early
@@ -75,7 +67,7 @@ def test_a_squeeze_that_is_watched_is_looked_at_as_it_was_prepared(tmp_path: Pat
     runtime = FakeRuntime()
     target = runtime.add("kafka")
     runtime.cpus[target] = CpuLimit(nano_cpus=10**9)
-    holding = _holding(runtime, tmp_path)
+    holding = fake_holding(runtime, tmp_path)
 
     with held(SqueezeCpu(target, 0.05), 5.0, holding) as hold:
         watch([hold], 2.0, holding)
@@ -91,7 +83,7 @@ def test_a_squeeze_that_would_loosen_is_not_begun(tmp_path: Path) -> None:
     for cores in (0.9, 0.5):
         with (
             pytest.raises(TargetNotReady, match=r"has 0\.5 already"),
-            held(SqueezeCpu(target, cores), 1.0, _holding(runtime, tmp_path)),
+            held(SqueezeCpu(target, cores), 1.0, fake_holding(runtime, tmp_path)),
         ):
             pytest.fail("the body ran")
 
@@ -107,7 +99,7 @@ def test_a_container_that_was_re_created_keeps_the_limit_it_came_with(
     target = runtime.add("kafka")
     runtime.cpus[target] = CpuLimit(nano_cpus=10**9)
 
-    with held(SqueezeCpu(target), 1.0, _holding(runtime, tmp_path)) as hold:
+    with held(SqueezeCpu(target), 1.0, fake_holding(runtime, tmp_path)) as hold:
         del runtime.states[target]
         runtime.add("kafka")
         runtime.cpus[target] = now
@@ -121,7 +113,7 @@ def test_a_container_that_is_gone_is_squeezed_no_longer(tmp_path: Path) -> None:
     runtime = FakeRuntime()
     target = runtime.add("kafka")
 
-    with held(SqueezeCpu(target), 1.0, _holding(runtime, tmp_path)) as hold:
+    with held(SqueezeCpu(target), 1.0, fake_holding(runtime, tmp_path)) as hold:
         del runtime.states[target]
 
     assert hold.healed_at is not None
@@ -132,7 +124,7 @@ def test_a_limit_that_somebody_changed_meanwhile_is_theirs(tmp_path: Path) -> No
     target = runtime.add("kafka")
     runtime.cpus[target] = CpuLimit(nano_cpus=10**9)
 
-    with held(SqueezeCpu(target), 1.0, _holding(runtime, tmp_path)):
+    with held(SqueezeCpu(target), 1.0, fake_holding(runtime, tmp_path)):
         runtime.cpus[target] = CpuLimit(nano_cpus=3 * 10**8)
 
     assert CpuLimit(nano_cpus=3 * 10**8) == runtime.cpus[target]

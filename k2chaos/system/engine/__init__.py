@@ -18,14 +18,13 @@ from requests.exceptions import RequestException
 
 from k2chaos.errors import AmbiguousTarget, ContainerNotFound, EngineUnreachable
 from k2chaos.system.engine import helping
-from k2chaos.system.engine import limits as limiting
 from k2chaos.system.engine.address import engine_address
 from k2chaos.system.engine.translated import translated
-from k2chaos.system.limits import CpuLimit, CpuUse, Limits, MemoryLimit, ProcessLimit
 from k2chaos.system.runtime import (
-    Attachment,
     Container,
     ContainerState,
+    CpuLimit,
+    CpuUse,
     HelperCall,
     Process,
     Verb,
@@ -111,69 +110,37 @@ class DockerRuntime:
                 getattr(self._client.api, verb)(identifier)
 
     def cpu(self, container: Container) -> CpuUse:
-        """See `Runtime`."""
+        """See `Runtime`. The count is the kernel's, as the engine reads it from the cgroup."""
         with translated(f"read the CPU limit of {container}"):
-            return limiting.cpu(self._client.api, self._id(container))
+            identifier = self._id(container)
+            host = self._client.api.inspect_container(identifier)["HostConfig"]
+            stats = self._client.api.stats(identifier, stream=False, one_shot=True)
+        limit = CpuLimit(host["NanoCpus"], host["CpuQuota"], host["CpuPeriod"])
+        throttling = stats.get("cpu_stats", {}).get("throttling_data", {})
+        return CpuUse(limit, int(throttling.get("throttled_periods", 0)))
 
     def limit_cpu(self, container: Container, limit: CpuLimit) -> None:
         """See `Runtime`."""
+        body = {"NanoCpus": limit.nano_cpus}
+        if not limit.nano_cpus:
+            body = {"CpuQuota": limit.quota_us or -1, "CpuPeriod": limit.period_us}
         with translated(f"limit the CPU of {container}"):
-            limiting.limit(self._client.api, self._id(container), limit)
-
-    def limits(self, container: Container) -> Limits:
-        """See `Runtime`."""
-        with translated(f"read the limits of {container}"):
-            return limiting.limits(self._client.api, self._id(container))
-
-    def limit(self, container: Container, limit: MemoryLimit | ProcessLimit) -> None:
-        """See `Runtime`."""
-        with translated(f"give {container} {limit}"):
-            limiting.limit(self._client.api, self._id(container), limit)
+            api = self._client.api
+            # The SDK's own update knows no NanoCpus.
+            url = api._url("/containers/{0}/update", self._id(container))  # noqa: SLF001
+            api._raise_for_status(api._post_json(url, data=body))  # noqa: SLF001
 
     def processes(self, container: Container) -> tuple[Process, ...]:
-        """See `Runtime`."""
+        """See `Runtime`; a process that has ended and waits to be collected is none."""
         with translated(f"list the processes of {container}"):
-            return limiting.processes(self._client.api, self._id(container))
-
-    def attempt_process(self, container: Container) -> None:
-        """See `Runtime`."""
-        with translated(f"begin a process in {container}"):
-            limiting.attempt_process(self._client.api, self._id(container))
+            listed = self._client.api.top(self._id(container), ps_args="-eo pid,stat,comm")
+        found = (Process(int(pid), stat[0], name) for pid, stat, name in listed["Processes"])
+        return tuple(one for one in found if one.state != "Z")
 
     def run_helper(self, call: HelperCall) -> str:
         """See `Runtime`. Builds the helper image on first need."""
         with translated(f"run helper {call}"):
-            return helping.run(self._client, call, self._namespaces(call))
-
-    def start_helper(self, name: str, call: HelperCall) -> None:
-        """See `Runtime`."""
-        with translated(f"start helper {name}, {call}"):
-            helping.start(self._client, name, call, self._namespaces(call))
-
-    def enter_helper(self, name: str, command: tuple[str, ...]) -> str:
-        """See `Runtime`."""
-        with translated(f"run {' '.join(command)} in helper {name}"):
-            return helping.enter(self._client, name, command)
-
-    def helper_said(self, name: str, lines: int = 1) -> tuple[str, ...] | None:
-        """See `Runtime`."""
-        with translated(f"read what helper {name} said"):
-            return helping.said(self._client, name, lines)
-
-    def remove_helper(self, name: str) -> None:
-        """See `Runtime`."""
-        with translated(f"remove helper {name}"):
-            helping.remove(self._client, name)
-
-    def networks(self, container: Container) -> tuple[Attachment, ...]:
-        """See `Runtime`."""
-        with translated(f"inspect the networks of {container}"):
-            entry = self._client.api.inspect_container(self._id(container))
-        return tuple(
-            Attachment(name, one["IPAddress"], int(one["IPPrefixLen"]), one["Gateway"])
-            for name, one in sorted(entry["NetworkSettings"]["Networks"].items())
-            if one["IPAddress"]
-        )
+            return helping.run(self._client, call)
 
     def happened(self, container: Container, action: str, since: datetime) -> datetime | None:
         """See `Runtime`."""
@@ -209,16 +176,6 @@ class DockerRuntime:
         """The engine's version."""
         with translated("ask the engine for its version"):
             return str(self._client.version()["Version"])
-
-    def _namespaces(self, call: HelperCall) -> dict[str, Any]:
-        """Whose network and whose processes a helper sees."""
-        network, pids = call.network_of, call.pids_of
-        found = {"network_mode": f"container:{self._id(network)}" if network else "none"}
-        if call.sees_host:
-            found["pid_mode"] = "host"
-        elif pids is not None:
-            found["pid_mode"] = f"container:{self._id(pids)}"
-        return found
 
     def _id(self, container: Container) -> str:
         listed = self._listed(

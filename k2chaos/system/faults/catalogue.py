@@ -12,16 +12,7 @@ from k2chaos.system.faults.process import Crash, Kill, Pause, Restart, Stop
 from k2chaos.system.faults.resources import SqueezeCpu
 
 FAULTS: Final[Mapping[str, type[Any]]] = {
-    kind.kind: kind
-    for kind in (
-        Pause,
-        Stop,
-        Kill,
-        Crash,
-        Restart,
-        Freeze,
-        SqueezeCpu,
-    )
+    kind.kind: kind for kind in (Pause, Stop, Kill, Crash, Restart, Freeze, SqueezeCpu)
 }
 """A new kind of fault is one class in one of the modules beside this one, and its name here."""
 

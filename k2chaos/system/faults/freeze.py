@@ -13,11 +13,8 @@ from typing import ClassVar, Final, Literal, Self
 
 from k2chaos.errors import TargetNotReady, UsageError
 from k2chaos.system.faults import System, Witnessed, new_tag
-from k2chaos.system.faults.process import LANDING_SECONDS, require_running
+from k2chaos.system.faults.process import HELPER_LEAD_SECONDS, LANDING_SECONDS, require_running
 from k2chaos.system.runtime import Container, HelperCall, Process
-
-FREEZE_LEAD_SECONDS: Final = 0.3
-"""From the call to its effect: what a helper takes to start."""
 
 Identity = tuple[int, int]
 """Number on the engine's host, and start time in ticks since the host booted."""
@@ -55,7 +52,7 @@ class Freeze:
     started_before: datetime | None = None
     tag: str = field(default_factory=new_tag)
     marks: ClassVar[tuple[str, str]] = ("", "")
-    lead_seconds: ClassVar[float] = FREEZE_LEAD_SECONDS
+    lead_seconds: ClassVar[float] = HELPER_LEAD_SECONDS
 
     @property
     def landing_seconds(self) -> float:

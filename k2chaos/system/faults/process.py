@@ -19,8 +19,11 @@ LANDING_SECONDS = 2.0
 
 PAUSE_LEAD_SECONDS = 0.014
 KILL_LEAD_SECONDS = 0.02
-CRASH_LEAD_SECONDS = 0.3
-"""From the call to its effect, medians on an idle machine (`benchmarks/timing.py`)."""
+HELPER_LEAD_SECONDS = 0.3
+"""
+From the call to its effect, estimated from the engine's answering times; the evidence says how
+far off the start was (`start_error_seconds`).
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +209,7 @@ class Crash:
     restart_policy: str = ""
     tag: str = field(default_factory=new_tag)
     marks: ClassVar[tuple[str, str]] = ("die", "start")
-    lead_seconds: ClassVar[float] = CRASH_LEAD_SECONDS
+    lead_seconds: ClassVar[float] = HELPER_LEAD_SECONDS
 
     @property
     def landing_seconds(self) -> float:

@@ -12,8 +12,7 @@ from typing import Any, ClassVar, Self
 from k2chaos.errors import TargetNotReady
 from k2chaos.system.faults import System, Witnessed, new_tag
 from k2chaos.system.faults.process import LANDING_SECONDS, require_running
-from k2chaos.system.limits import CpuLimit
-from k2chaos.system.runtime import Container
+from k2chaos.system.runtime import Container, CpuLimit
 
 
 @dataclass(frozen=True, slots=True)
