@@ -36,7 +36,7 @@ check: $(VENV)/.installed ## Format, lint, types, import contracts, generated do
 	$(BIN)/mypy
 	cd stack/services && ../../$(BIN)/mypy -p exchange -p binance_stream -p consumer_crypto -p query_api -p lab_bugs --config-file ../../pyproject.toml
 	$(BIN)/lint-imports
-	$(BIN)/python tools/reference.py --check
+	$(BIN)/python -m tools.reference --check
 	$(BIN)/python -m tools.e2e pages --check
 	$(BIN)/python -m pytest -q tests/budgets
 
@@ -45,7 +45,7 @@ format: $(VENV)/.installed ## Format the code and mend what can be mended
 	$(BIN)/ruff check --fix .
 
 docs: $(VENV)/.installed ## Write the pages that are made from the code and from the tests
-	$(BIN)/python tools/reference.py
+	$(BIN)/python -m tools.reference
 	$(BIN)/python -m tools.e2e pages
 
 test: setup ## Unit tests, and the contract suite on fakes and on the real engine

@@ -1,5 +1,5 @@
 """
-Write ``docs/reference/actions.md`` and ``probes.md`` from the code: ``python tools/reference.py``.
+Write ``docs/reference/actions.md`` and ``probes.md`` from the code: ``python -m tools.reference``.
 
 With ``--check`` nothing is written; exit code 1 when a page is not what the code says.
 """
