@@ -16,7 +16,7 @@ from k2chaos.lint import lint_experiment
 from k2chaos.lint.arguments import Scope, import_door
 from k2chaos.pipeline import Limits, Pipeline
 from k2chaos.pipeline_file import find_pipeline_file, load_pipeline
-from k2chaos.system.faults.catalogue import FAULTS
+from k2chaos.system.faults.catalogue import kind_of_action
 from k2chaos.system.runtime import Runtime, select
 
 _ACTIONS: Final = "k2chaos.actions"
@@ -135,10 +135,12 @@ def _steps(file: ExperimentFile, pipeline: Pipeline, runtime: Runtime) -> Iterat
 def _step(
     name: str, action: str, arguments: Mapping[str, Any], pipeline: Pipeline, runtime: Runtime
 ) -> Step:
-    kind = FAULTS.get(action)
+    kind = kind_of_action(action)
     if kind is None:
         return Step(name, action, arguments, _first_line(action))
     step = Step(name, action, arguments, kind.does, kind.undone_by)
+    if "role" not in arguments:
+        return step  # of an endpoint, which no engine knows
     try:
         found = select(
             runtime,

@@ -36,7 +36,8 @@ def verdict_document(evidence: RunEvidence) -> dict[str, Any]:
         "reasons": [{"code": reason.code, "text": reason.text} for reason in judgement.reasons],
         "not_checked": [stage for stage in STAGES if stage not in stages],
         "findings": [finding.to_json() for finding in findings],
-        "faults": _faults(evidence),
+        "faults": _held(evidence, "fault"),
+        "injections": _held(evidence, "injection"),
         "freshness": _freshness(evidence, pipeline.get("budgets", {})),
         "records": _records(evidence, findings),
         "started": evidence.run.get("started"),
@@ -44,10 +45,11 @@ def verdict_document(evidence: RunEvidence) -> dict[str, Any]:
     }
 
 
-def _faults(evidence: RunEvidence) -> list[dict[str, Any]]:
-    """Every fault with the recovery that was awaited after it."""
-    faults = evidence.events_named("fault")
-    return [{**_fault(one), "recovery": _recovery(one, evidence)} for one in faults]
+def _held(evidence: RunEvidence, name: str) -> list[dict[str, Any]]:
+    """Every fault, or injection, with the recovery that was awaited after it."""
+    return [
+        {**_facts(one), "recovery": _recovery(one, evidence)} for one in evidence.events_named(name)
+    ]
 
 
 def _recovery(fault: Mapping[str, Any], evidence: RunEvidence) -> dict[str, Any] | None:
@@ -76,7 +78,7 @@ def _moment(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
 
-def _fault(event: Mapping[str, Any]) -> dict[str, Any]:
+def _facts(event: Mapping[str, Any]) -> dict[str, Any]:
     wanted = (
         "fault_id",
         "kind",

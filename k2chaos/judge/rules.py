@@ -167,9 +167,10 @@ def _unwitnessed(case: Case) -> Iterator[str]:
 
 
 def _ended_early(case: Case) -> Iterator[str]:
-    for event in case.evidence.events_named("fault"):
-        if event.get("ended_early"):
-            yield f"{event.get('fault_id')}: it was already gone when it was to be healed"
+    for name in ("fault", "injection"):
+        for event in case.evidence.events_named(name):
+            if event.get("ended_early"):
+                yield f"{event.get('fault_id')}: it was already gone when it was to be healed"
 
 
 def _activity_failed(case: Case) -> Iterator[str]:

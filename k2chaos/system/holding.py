@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from k2chaos.errors import UsageError
 from k2chaos.system.faults import Fault, Hold
+from k2chaos.system.faults.catalogue import INJECTIONS
 from k2chaos.system.faults.held import held, watch
 from k2chaos.system.run import Run
 from k2chaos.system.runtime import Container, Endpoint, select
@@ -73,7 +74,8 @@ def hold_all(run: Run, chosen: Iterable[Fault], wish: Wish) -> dict[str, Any]:
     They are chosen only once the wish was found good: nothing is asked of the engine before.
 
     Returns:
-        ``{"faults": [...]}``: one entry a fault, as it goes into the evidence.
+        ``{"faults": [...]}``: one entry a fault, as it goes into the evidence; injections, which
+        the evidence keeps apart, stand under ``injections``.
 
     Raises:
         UsageError: The pipeline file's limits forbid it; nothing was touched.
@@ -98,9 +100,12 @@ def hold_all(run: Run, chosen: Iterable[Fault], wish: Wish) -> dict[str, Any]:
     finally:
         entries = [_entry(wish, record) for record in records]
         for entry in entries:
-            run.folder.append_event("fault", **entry)
+            run.folder.append_event(_noun(entry), **entry)
     run.interrupt.refuse_when_requested()
-    return {"faults": entries}
+    by_noun: dict[str, list[dict[str, Any]]] = {}
+    for entry in entries:
+        by_noun.setdefault(f"{_noun(entry)}s", []).append(entry)
+    return by_noun
 
 
 def refuse_bad_duration(seconds: float, longest: float, name: str = "duration") -> None:
@@ -147,6 +152,11 @@ def _refuse_too_many(run: Run, targets: Sequence[Container | Endpoint]) -> None:
                 f"{count}, and limits.{name} of pipeline {run.pipeline.name} is {limit}"
             )
             raise UsageError(message)
+
+
+def _noun(entry: Mapping[str, Any]) -> str:
+    """What the evidence calls it."""
+    return "injection" if entry["kind"] in INJECTIONS else "fault"
 
 
 def _impaired(target: Mapping[str, Any]) -> str:

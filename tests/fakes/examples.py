@@ -14,7 +14,7 @@ EXAMPLES: Final[Mapping[str, Callable[[Any], Fault]]] = {
     "kill": Kill,
     "crash": Crash,
     "restart": Restart,
-    "freeze": lambda target: Freeze(target, "sh"),
+    "freeze-process": lambda target: Freeze(target, "sh"),
     "squeeze-cpu": SqueezeCpu,
 }
 """The name of a kind, and what makes an example of it on a target."""

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from k2chaos import actions
 from k2chaos.errors import FaultNotHealed, FaultNotInjected, Interrupted, TargetNotReady
 from k2chaos.evidence.ledger import read_ledger
 from k2chaos.system.faults import Fault, System, fault_to_json
-from k2chaos.system.faults.catalogue import FAULTS, fault_from_json
+from k2chaos.system.faults.catalogue import FAULTS, INJECTIONS, fault_from_json, kind_of_action
 from k2chaos.system.faults.held import Holding, held, watch
 from k2chaos.system.faults.process import Crash, Pause, Stop
 from k2chaos.system.interrupt import SIGNALS
@@ -237,6 +238,12 @@ def test_a_crash_is_not_sent_to_a_process_that_took_the_old_number(tmp_path: Pat
 
 def test_every_kind_has_an_example() -> None:
     assert set(FAULTS) == set(EXAMPLES)
+
+
+def test_every_kind_has_the_name_of_the_action_that_asks_for_it() -> None:
+    asked_for = {kind_of_action(name) for name in actions.__all__} - {None}
+
+    assert {*FAULTS.values(), *INJECTIONS.values()} == asked_for
 
 
 @pytest.mark.parametrize("kind", sorted(FAULTS))

@@ -54,6 +54,17 @@ def test_a_plan_names_the_container_and_touches_nothing(tmp_path: Path) -> None:
     assert runtime.sent == []
 
 
+def test_a_plan_names_the_target_of_an_action_whose_fault_has_another_spelling(
+    tmp_path: Path,
+) -> None:
+    runtime = FakeRuntime()
+    runtime.add("consumer-crypto")
+
+    (step,) = plan(tmp_path, runtime, "squeeze_cpu", role="sink").steps
+
+    assert ["consumer-crypto"] == [target.name for target in step.targets]
+
+
 def test_a_plan_whose_target_is_not_there_cannot_run(tmp_path: Path) -> None:
     resolved = plan(tmp_path, FakeRuntime(), "kill", role="sink")
 

@@ -1,4 +1,8 @@
-"""All kinds of faults, by the name under which the ledger keeps them."""
+"""
+All kinds of faults and injections, by the name under which the ledger keeps them.
+
+The action that asks for a kind has its name, with underscores.
+"""
 
 from collections.abc import Mapping
 from typing import Any, Final, cast
@@ -16,6 +20,22 @@ FAULTS: Final[Mapping[str, type[Any]]] = {
 }
 """A new kind of fault is one class in one of the modules beside this one, and its name here."""
 
+INJECTIONS: Final[Mapping[str, type[Any]]] = {}
+"""
+What is held like a fault and is none, because what it did stays: records that were written, trades
+that were made. `heal` ends it, and the evidence lists it apart.
+"""
+
+
+def kind_called(name: str) -> type[Any] | None:
+    """The kind of fault or injection with that name; ``None`` where there is none."""
+    return FAULTS.get(name) or INJECTIONS.get(name)
+
+
+def kind_of_action(action: str) -> type[Any] | None:
+    """What the *action* holds; ``None`` for an action that breaks nothing."""
+    return kind_called(action.replace("_", "-"))
+
 
 def fault_from_json(value: Mapping[str, Any]) -> Fault:
     """
@@ -24,7 +44,7 @@ def fault_from_json(value: Mapping[str, Any]) -> Fault:
     Raises:
         FaultError: A kind of another version, or a value that is not one.
     """
-    kind = FAULTS.get(str(value.get("kind")))
+    kind = kind_called(str(value.get("kind")))
     fields = {name: content for name, content in value.items() if name != "kind"}
     try:
         if kind is None:

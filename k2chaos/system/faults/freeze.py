@@ -42,7 +42,7 @@ class Freeze:
         process: The program's exact name as the kernel keeps it, at most 15 characters.
     """
 
-    kind: ClassVar[str] = "freeze"
+    kind: ClassVar[str] = "freeze-process"
     does: ClassVar[str] = "SIGSTOP to the processes of one name inside the container"
     undone_by: ClassVar[str] = "SIGCONT to those that are still the same"
     target: Container

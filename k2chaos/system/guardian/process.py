@@ -22,7 +22,7 @@ from k2chaos.errors import K2ChaosError
 from k2chaos.evidence.ledger import read_ledger
 from k2chaos.system.engine import connect
 from k2chaos.system.faults import adapter_of
-from k2chaos.system.faults.catalogue import FAULTS
+from k2chaos.system.faults.catalogue import FAULTS, INJECTIONS
 from k2chaos.system.faults.healing import Healing, heal_ledger
 from k2chaos.system.runtime import Runtime
 
@@ -43,7 +43,7 @@ def main() -> int:
     os.chdir("/")
     clock = SystemClock()
     runtime = connect(engine)
-    for kind in FAULTS.values():
+    for kind in (*FAULTS.values(), *INJECTIONS.values()):
         adapter_of(kind)
     _say(READY)
     _watch(path, lambda _address: runtime, clock)
