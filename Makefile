@@ -8,7 +8,7 @@ EXPERIMENTS ?= experiments/broker-restart.json experiments/sink-kill.json experi
 .DEFAULT_GOAL := help
 .PHONY: help setup engine check format docs test lab lab-down demo chaos bench soak failing-well lock clean
 .PHONY: test-e2e test-e2e-pipeline test-e2e-health test-e2e-freshness test-e2e-scenarios test-e2e-changed test-e2e-foreign
-.PHONY: validate-pipeline e2e-report e2e-soak e2e-criteria
+.PHONY: residue validate-pipeline e2e-report e2e-soak e2e-criteria
 
 # The end-to-end suite brings the lab up itself, where it is not; `make test` leaves it out.
 E2E     := $(BIN)/python -m pytest
@@ -16,6 +16,7 @@ E2ETOOL := $(BIN)/python -m tools.e2e
 RUNS    ?= 50
 FILE    ?= pipelines/k2.yaml
 BASE    ?= main
+N       ?= 1000
 CORE    := -m "e2e and not scenario"
 
 help: ## Print this help
@@ -98,6 +99,9 @@ chaos: lab ## Run every experiment
 
 bench: $(VENV)/.installed ## Measure what the docs quote, on a running lab (about six minutes)
 	@for script in audit lab rate api; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+
+residue: setup ## Kill N runs (1000) at the steps of every fault; nothing may stay broken
+	@$(BIN)/python -m tools.residue $(N)
 
 soak: lab ## The lab over two hours: samples in journals/soak.jsonl, then the report
 	@$(BIN)/python benchmarks/soak.py run 2 && $(BIN)/python benchmarks/soak.py report

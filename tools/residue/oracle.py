@@ -1,0 +1,95 @@
+"""
+What a container is like, by everybody's account but the injector's: engine CLI, kernel files,
+``iptables-save`` and ``tc`` in its network namespace.
+
+Shares no code with the product. It must run on the engine's own host, as root.
+"""
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+_CGROUPS: Final = Path("/sys/fs/cgroup")
+_LIMITS: Final = (
+    "cpu.cfs_quota_us", "memory.limit_in_bytes", "memory.memsw.limit_in_bytes",
+    "pids.max", "cpu.max", "memory.max", "memory.swap.max",
+)  # fmt: skip
+"""Of cgroup v1 and of v2; a host has the one or the other."""
+_LISTINGS: Final = (
+    ("iptables-save",), ("tc", "qdisc", "show"), ("tc", "class", "show"), ("tc", "filter", "show"),
+)  # fmt: skip
+_COUNTERS: Final = re.compile(r"\[\d+:\d+\]|^#.*$", re.MULTILINE)
+
+
+def look(engine: str, container: str) -> dict[str, Any]:
+    """Everything about *container* that a fault may change, as plain JSON."""
+    (entry,) = json.loads(command("docker", "--host", engine, "inspect", container))
+    seen: dict[str, Any] = {
+        "status": entry["State"]["Status"],
+        "networks": _networks(entry),
+    }
+    pid = entry["State"]["Pid"]
+    if pid:
+        seen["limits"] = dict(_limits(pid))
+        seen["stopped processes"] = [*_stopped(pid)]
+        seen["rules"] = {" ".join(one): _listing(pid, one) for one in _LISTINGS}
+    return seen
+
+
+def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """What is not as it was, one line each."""
+    names = sorted({*before, *after})
+    return [
+        f"{name}: {before.get(name)} became {after.get(name)}"
+        for name in names
+        if before.get(name) != after.get(name)
+    ]
+
+
+def helpers(engine: str) -> list[str]:
+    """The helper containers that are there."""
+    listed = ("ps", "--all", "--quiet", "--filter", "label=k2chaos.helper")
+    return command("docker", "--host", engine, *listed).split()
+
+
+def command(*words: str) -> str:
+    """Run it and return what it printed."""
+    return subprocess.run(words, check=True, capture_output=True, text=True).stdout
+
+
+def _networks(entry: dict[str, Any]) -> dict[str, Any]:
+    attached = entry["NetworkSettings"]["Networks"]
+    return {name: sorted(one.get("Aliases") or ()) for name, one in attached.items()}
+
+
+def _limits(pid: int) -> Iterator[tuple[str, str]]:
+    """The kernel's own word on what the container may use."""
+    for line in Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8").splitlines():
+        _, controllers, path = line.split(":", 2)
+        for controller in controllers.split(","):
+            folder = _CGROUPS / controller / path.lstrip("/")
+            for name in _LIMITS:
+                if (folder / name).exists():
+                    yield name, (folder / name).read_text(encoding="utf-8").strip()
+
+
+def _stopped(pid: int) -> Iterator[str]:
+    """Names of its processes that a signal has stopped."""
+    namespace = Path(f"/proc/{pid}/ns/pid").readlink()
+    for one in Path("/proc").glob("[0-9]*"):
+        try:
+            if (one / "ns/pid").readlink() == namespace:
+                name, _, rest = (one / "stat").read_text(encoding="utf-8").rpartition(")")
+                if rest.split()[0] in {"T", "t"}:
+                    yield name.partition("(")[2]
+        except OSError:
+            continue  # it has ended meanwhile
+
+
+def _listing(pid: int, words: tuple[str, ...]) -> str:
+    """What *words* print in its network namespace, without counters and comments."""
+    said = command("nsenter", "--target", str(pid), "--net", *words)
+    return "\n".join(line.strip() for line in _COUNTERS.sub("", said).splitlines() if line.strip())

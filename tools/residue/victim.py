@@ -1,0 +1,63 @@
+"""The process that holds a fault and is killed; it is all product but for the wrapped steps."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from k2chaos.clock import SystemClock
+from k2chaos.evidence.ledger import FaultLedger
+from k2chaos.system.endpoints import endpoints_of
+from k2chaos.system.engine import connect
+from k2chaos.system.faults import System
+from k2chaos.system.faults.held import Holding, held
+from k2chaos.system.guardian.keeper import Guardian
+from k2chaos.system.interrupt import Interrupt
+from k2chaos.system.runtime import Container
+from tests.fakes.examples import EXAMPLES
+from tools.residue.boundaries import Boundary, dying_at, kill_everything
+
+LONGEST_SECONDS = 60.0
+SERVICE = "kafka"
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """
+    One fault, and when its run is killed.
+
+    Attributes:
+        state: The state directory of this trial alone.
+        guardian_dies: The guardian is killed at the same moment.
+        seed: Decides how far into a step the kill comes.
+    """
+
+    kind: str
+    boundary: Boundary
+    guardian_dies: bool
+    seed: int
+    engine: str
+    project: str
+    state: Path
+
+    @property
+    def ledger(self) -> Path:
+        """The run's ledger."""
+        return self.state / "faults" / "residue.jsonl"
+
+
+def hold(trial: Trial) -> None:
+    """Hold the fault of *trial* and be killed in the middle of it."""
+    os.setsid()
+    ledger = FaultLedger("residue", trial.project, (trial.ledger,))
+    guardian = Guardian(trial.ledger, trial.engine, trial.state / "guardian.log")
+
+    def die() -> None:
+        kill_everything(guardian.pid if trial.guardian_dies else None)
+
+    steps = dying_at(trial.boundary, die, trial.seed)
+    system = System(connect(trial.engine), endpoints_of(None))
+    holding = Holding(system, ledger, SystemClock(), Interrupt(), guardian.watch_over, steps)
+    target = Container(trial.engine, trial.project, SERVICE)
+    with held(EXAMPLES[trial.kind](target), LONGEST_SECONDS, holding):
+        pass
+    die()  # a kill within a step that was over before it came
