@@ -11,13 +11,17 @@ from pydantic import ValidationError
 
 from k2chaos.errors import FaultError
 from k2chaos.system.faults import Fault, adapter_of
+from k2chaos.system.faults.feed import FEED_FAULTS
 from k2chaos.system.faults.freeze import Freeze
 from k2chaos.system.faults.process import Crash, Kill, Pause, Restart, Stop
 from k2chaos.system.faults.resources import SqueezeCpu
 
-FAULTS: Final[Mapping[str, type[Any]]] = {
-    kind.kind: kind for kind in (Pause, Stop, Kill, Crash, Restart, Freeze, SqueezeCpu)
-}
+_KINDS: Final[tuple[type[Any], ...]] = (
+    *(Pause, Stop, Kill, Crash, Restart, Freeze),
+    SqueezeCpu,
+    *FEED_FAULTS,
+)
+FAULTS: Final[Mapping[str, type[Any]]] = {kind.kind: kind for kind in _KINDS}
 """A new kind of fault is one class in one of the modules beside this one, and its name here."""
 
 INJECTIONS: Final[Mapping[str, type[Any]]] = {}
