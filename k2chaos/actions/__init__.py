@@ -7,6 +7,7 @@ declare the control ``k2chaos.controls``.
 """
 
 from k2chaos.actions.feed import (
+    burst,
     delay_trades,
     disconnect_storm,
     disconnect_subscribers,
@@ -22,6 +23,7 @@ from k2chaos.actions.waiting import await_recovery
 
 __all__ = [
     "await_recovery",
+    "burst",
     "crash",
     "delay_trades",
     "disconnect_storm",

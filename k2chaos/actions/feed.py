@@ -5,6 +5,7 @@ from typing import Any
 from chaoslib.types import Configuration, Secrets
 
 from k2chaos.system.faults.feed import (
+    Burst,
     DelayTrades,
     DisconnectStorm,
     DisconnectSubscribers,
@@ -219,3 +220,32 @@ def delay_trades(
         FaultNotInjected: No trade was held back.
     """
     return hold_feed(current_run(), DelayTrades, duration, start_after, milliseconds=milliseconds)
+
+
+def burst(
+    duration: float = 10.0,
+    factor: float = 10.0,
+    start_after: float = 0.0,
+    configuration: Configuration = None,
+    secrets: Secrets = None,
+) -> dict[str, Any]:
+    """
+    Let the exchange trade a multiple of its rate for a while, then its rate again.
+
+    An injection: what was traded stays, and the evidence lists it apart from faults. It is ended
+    as reliably as a fault is healed.
+
+    Args:
+        duration: Seconds that the burst lasts.
+        factor: How many times the rate, 1.1 to 100, as far as the exchange can trade.
+        start_after: Seconds from the call to the effect; it is prepared meanwhile.
+
+    Returns:
+        As of ``stall_feed``, under ``injections``.
+
+    Raises:
+        UsageError: *factor* is out of bounds.
+        TargetNotReady: The exchange refuses: it cannot trade so fast, or is at rest.
+        FaultNotInjected: It did not trade more than before.
+    """
+    return hold_feed(current_run(), Burst, duration, start_after, factor=factor)

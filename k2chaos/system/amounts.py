@@ -17,6 +17,7 @@ AMOUNTS: Final[Mapping[str, Bounds]] = {
     "percent": Bounds(0.01, 100),
     "milliseconds": Bounds(1, 4000),
     "every_seconds": Bounds(0.1, 60),
+    "factor": Bounds(1.1, 100),
 }
 """By the name of the argument."""
 

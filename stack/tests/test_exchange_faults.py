@@ -32,10 +32,10 @@ class Exchange:
         self.faults = Faults()
         self.tape = Tape(state, 7, SYMBOLS, 30)
         self.subscribers = Subscribers(7, self.faults)
-        market = Market(SYMBOLS, self.tape, 100.0, self.subscribers.publish)
+        self.market = Market(SYMBOLS, self.tape, 100.0, self.subscribers.publish)
         feed = Feed(7, SYMBOLS, self.tape, self.subscribers, self.faults)
         settings = Settings.from_environment({"EXCHANGE_STATE": str(state)})
-        desk = Control(settings, self.tape, market, self.subscribers, faults=self.faults)
+        desk = Control(settings, self.tape, self.market, self.subscribers, faults=self.faults)
         self.feed: TestClient[Any, Any] = TestClient(TestServer(feed.application()))
         self.desk: TestClient[Any, Any] = TestClient(TestServer(desk.application()))
 
@@ -225,6 +225,54 @@ async def test_what_one_fault_held_back_enters_the_next(exchange: Exchange) -> N
         await exchange.take_back("swap")
         assert {2} == set(await received(socket))
     assert 2 == (await exchange.report())["counts"]["frames_withheld"]
+
+
+async def test_a_burst_multiplies_the_rate_and_what_was_ordered_stays(exchange: Exchange) -> None:
+    trading = asyncio.create_task(exchange.market.run())
+    await exchange.place("t1", "burst", factor=10)
+    await asyncio.sleep(0.5)
+    rate = await (await exchange.desk.get("/rate")).json()
+    added = (await exchange.report())["in_force"]["t1"]["counts"]["trades_added"]
+    total = exchange.market.paced
+    over = await exchange.take_back("t1")
+    paced = exchange.market.paced
+    await asyncio.sleep(0.5)
+    after = exchange.market.paced - paced
+    trading.cancel()
+
+    assert {"trades_per_second": 100.0} == rate
+    assert 0.8 * 450 < added < 1.5 * 450
+    assert added <= total * 0.9 + 1
+    assert added <= over["counts"]["trades_added"]
+    assert 40 <= after <= 75, "no more than the plain rate gives"
+
+
+async def test_a_market_at_its_plain_rate_adds_nothing(exchange: Exchange) -> None:
+    trading = asyncio.create_task(exchange.market.run())
+    await exchange.place("t1", "burst", factor=10)
+    exchange.market.multiply(1.0)
+    before = (await exchange.report())["counts"]["trades_added"]
+    await asyncio.sleep(0.3)
+    await exchange.desk.post("/trades", json={"count": 50})
+    trading.cancel()
+
+    assert before == (await exchange.report())["counts"]["trades_added"]
+
+
+async def test_a_burst_beyond_what_the_exchange_can_give_is_refused(exchange: Exchange) -> None:
+    order = {"kind": "burst", "until_ms": int((time.time() + 60) * 1000)}
+    too_much = await exchange.desk.put("/faults/t1", json={**order, "factor": 51})
+    first = await exchange.desk.put("/faults/t1", json={**order, "factor": 50})
+    again = await exchange.desk.put("/faults/t1", json={**order, "factor": 50})
+    second = await exchange.desk.put("/faults/t2", json={**order, "factor": 2})
+    await exchange.take_back("t1")
+    await exchange.desk.put("/rate", json={"trades_per_second": 0})
+    at_rest = await exchange.desk.put("/faults/t3", json={**order, "factor": 2})
+
+    answers = (too_much, first, again, second, at_rest)
+    assert [400, 200, 200, 400, 400] == [each.status for each in answers]
+    assert "5100 trades per second" in (await too_much.json())["reason"]
+    assert "t1 is in force" in (await second.json())["reason"]
 
 
 async def test_nobody_is_there_so_nothing_is_withheld(exchange: Exchange) -> None:

@@ -21,6 +21,7 @@ from k2chaos.evidence.ledger import FaultLedger, read_ledger
 from k2chaos.system.exchange import ExchangeClient
 from k2chaos.system.faults import Hold, System
 from k2chaos.system.faults.feed import (
+    Burst,
     DelayTrades,
     DisconnectStorm,
     DisconnectSubscribers,
@@ -247,6 +248,26 @@ def test_delayed_trades_are_as_late_as_asked_and_in_order(
     assert late[len(late) // 2] < 340
     assert (0, 0, 0) == (subscriber.holes, subscriber.repeats, subscriber.steps_back)
     assert counted(one) >= RATE
+
+
+def test_a_burst_brings_a_multiple_of_the_trades_and_then_the_rate_of_before(
+    target: Endpoint, holding: Holding, exchange: Exchange, subscriber: Subscriber
+) -> None:
+    client = exchange.exchange()
+    before = subscriber.trades
+    one = hold(Burst(target, factor=8), holding, 2.0)
+    came = subscriber.trades - before
+    paced = client.ledger()
+    flows_again(subscriber)
+    after = client.ledger()
+    emitted = sum(after.last_ids.values()) - sum(paced.last_ids.values())
+    rate = emitted / (after.now - paced.now).total_seconds()
+
+    assert 0.7 * 8 * RATE * 2 < came < 1.3 * 8 * RATE * 2
+    assert 0.7 * 7 * RATE * 2 < counted(one) < 1.3 * 7 * RATE * 2
+    assert rate < 2 * RATE
+    assert RATE == client.rate()
+    assert 0 == subscriber.holes
 
 
 def test_two_at_once_and_one_of_them_is_healed(

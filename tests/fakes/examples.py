@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from k2chaos.system.faults import Fault
-from k2chaos.system.faults.feed import FEED_FAULTS
+from k2chaos.system.faults.feed import FEED_FAULTS, Burst, FeedFault
 from k2chaos.system.faults.freeze import Freeze
 from k2chaos.system.faults.process import Crash, Kill, Pause, Restart, Stop
 from k2chaos.system.faults.resources import SqueezeCpu
@@ -20,5 +20,6 @@ EXAMPLES: Final[Mapping[str, Callable[[Any], Fault]]] = {
 }
 """The name of a kind, and what makes an example of it on a container."""
 
-FEED_EXAMPLES: Final[Mapping[str, Callable[[Any], Fault]]] = {one.kind: one for one in FEED_FAULTS}
+_OF_THE_FEED: Final[tuple[type[FeedFault], ...]] = (*FEED_FAULTS, Burst)
+FEED_EXAMPLES: Final[Mapping[str, Callable[[Any], Fault]]] = {one.kind: one for one in _OF_THE_FEED}
 """The same, on the feed of an exchange."""

@@ -17,6 +17,7 @@ COUNTED = {
     "duplicate": "trades_duplicated",
     "reorder": "trades_reordered",
     "delay": "trades_delayed",
+    "burst": "trades_added",
 }
 
 

@@ -21,7 +21,13 @@ from k2chaos.pipeline_file import PipelineFile
 from k2chaos.system.exchange import ExchangeClient
 from k2chaos.system.faults import System, fault_to_json
 from k2chaos.system.faults.catalogue import fault_from_json
-from k2chaos.system.faults.feed import DelayTrades, DisconnectStorm, DuplicateTrades, StallFeed
+from k2chaos.system.faults.feed import (
+    Burst,
+    DelayTrades,
+    DisconnectStorm,
+    DuplicateTrades,
+    StallFeed,
+)
 from k2chaos.system.faults.held import Holding, held, watch
 from k2chaos.system.feeding import hold_feed
 from k2chaos.system.run import Run
@@ -230,6 +236,22 @@ def test_an_action_holds_it_for_as_long_as_asked(
     assert 50 == put.json["percent"]
     assert put.json["until_ms"] == exchange.now.timestamp() * 1000 + 75_000
     assert 1 == len(read_run(run.folder.path).events_named("fault"))
+
+
+def test_a_burst_is_held_like_a_fault_and_listed_as_an_injection(
+    exchange: FakeExchange, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("LAB_S3_KEY", "LAB_S3_SECRET", "K2_API_KEY"):
+        monkeypatch.setenv(name, "value")
+
+    result = hold_feed(run, Burst, 5.0, 0.0, factor=3)
+
+    assert ["injections"] == [*result]
+    evidence = read_run(run.folder.path)
+    assert [] == [*evidence.events_named("fault")]
+    assert ["burst"] == [one["kind"] for one in evidence.events_named("injection")]
+    assert {} == exchange.orders
+    assert () == run.open_faults()
 
 
 @pytest.mark.parametrize("percent", [0, 0.001, -1, 100.1, True, "10", float("nan"), None])

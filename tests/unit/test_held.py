@@ -237,7 +237,7 @@ def test_a_crash_is_not_sent_to_a_process_that_took_the_old_number(tmp_path: Pat
 
 
 def test_every_kind_has_an_example() -> None:
-    assert set(FAULTS) == {*EXAMPLES, *FEED_EXAMPLES}
+    assert {*FAULTS, *INJECTIONS} == {*EXAMPLES, *FEED_EXAMPLES}
 
 
 def test_every_kind_has_the_name_of_the_action_that_asks_for_it() -> None:

@@ -1,5 +1,5 @@
 """
-Faults of the feed: the simulated exchange misbehaves by order, over its control API.
+Faults of the feed, and its burst: the simulated exchange misbehaves by order, over its control API.
 
 Witness of all of them: the exchange's own counts of what it did to frames and connections, asked
 anew each time; never the answer to the order. It counts only what met a subscriber, so a feed that
@@ -238,6 +238,23 @@ class DelayTrades(FeedFault):
     order: ClassVar[str] = "delay"
     counts: ClassVar[str] = "trades_delayed"
     milliseconds: float = 1000.0
+
+
+@dataclass(frozen=True, slots=True)
+class Burst(FeedFault):
+    """
+    The exchange trades a multiple of its rate: an injection, for what was traded stays.
+
+    Witness: the exchange counts the trades beyond its plain rate. Over when the order is not in
+    force; the plain rate never changed.
+    """
+
+    kind: ClassVar[str] = "burst"
+    does: ClassVar[str] = "trade a multiple of the rate"
+    undone_by: ClassVar[str] = "take the order back; what was traded stays"
+    order: ClassVar[str] = "burst"
+    counts: ClassVar[str] = "trades_added"
+    factor: float = 10.0
 
 
 FEED_FAULTS: Final[tuple[type[FeedFault], ...]] = (

@@ -13,6 +13,7 @@ from pathlib import Path
 import orjson
 from aiohttp import web
 
+from exchange.bursts import Bursts
 from exchange.faults import Faults, TagUsedError
 from exchange.history import BeyondRetentionError, History, Mark
 from exchange.market import Market
@@ -101,6 +102,7 @@ class Control:
         self._bugs = bugs
         self._tape = tape
         self._market = market
+        self._bursts = Bursts(self._faults, market)
         self._subscribers = subscribers
 
     def application(self) -> web.Application:
@@ -179,9 +181,11 @@ class Control:
         aside.replace(self._state / _RATE_FILE)
 
     async def _list_faults(self, _: web.Request) -> web.Response:
+        self._bursts.count()
         return _json(self._faults.report())
 
     async def _get_fault(self, request: web.Request) -> web.Response:
+        self._bursts.count()
         report = self._faults.report_one(tag := request.match_info["tag"])
         return _json(report or {"reason": f"no order has the tag {tag}"}, 200 if report else 404)
 
@@ -189,6 +193,7 @@ class Control:
         tag = request.match_info["tag"]
         try:
             order = read_order(await request.read(), time.time_ns() // 1_000_000)
+            self._bursts.check(tag, order)
             self._faults.place(tag, order)
         except BadOrderError as error:
             return _json({"reason": str(error)}, 400)

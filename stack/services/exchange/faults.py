@@ -29,6 +29,7 @@ COUNTS = (
     "trades_duplicated",
     "trades_reordered",
     "trades_delayed",
+    "trades_added",
 )
 
 

@@ -8,6 +8,7 @@
     duplicate           `percent` of the frames are sent twice
     reorder             `percent` of the frames come after the next one of their symbol
     delay               every frame comes `milliseconds` late, in order
+    burst               the market trades `factor` times its rate; one at a time
 
 An order always has an end, `until_ms`: whoever gave it may die.
 """
@@ -38,6 +39,7 @@ KINDS: Mapping[str, _Amount | None] = {
     "duplicate": _PERCENT,
     "reorder": _PERCENT,
     "delay": _Amount("milliseconds", 1, 4000),
+    "burst": _Amount("factor", 1.1, 100),
 }
 
 
