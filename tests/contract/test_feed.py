@@ -4,21 +4,14 @@ Faults of the feed on a real exchange process, with a subscriber of its own as o
 The oracle sees what comes over the websocket; no count of the exchange enters it.
 """
 
-import os
-import signal
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from k2chaos.clock import SystemClock
-from k2chaos.errors import FaultNotInjected, StageError
+from k2chaos.errors import FaultNotInjected
 from k2chaos.evidence.ledger import FaultLedger, read_ledger
-from k2chaos.system.exchange import ExchangeClient
 from k2chaos.system.faults import Hold, System
 from k2chaos.system.faults.feed import (
     Burst,
@@ -35,87 +28,16 @@ from k2chaos.system.faults.feed import (
 from k2chaos.system.faults.held import Holding, held, watch
 from k2chaos.system.interrupt import Interrupt
 from k2chaos.system.runtime import Endpoint
+from tests.contract.exchange_process import RATE, Exchange, running_exchange
 from tests.contract.subscriber import Subscriber, subscribed
 from tests.contract.waiting import wait_until
 from tests.fakes.runtime import FakeRuntime
 
-SERVICES = Path(__file__).parents[2] / "stack" / "services"
-SYMBOLS = ("AAAUSDT", "BBBUSDT")
-RATE = 200
-
-
-@dataclass(slots=True)
-class Exchange:
-    """
-    The exchange of the lab, as a process; it is its own `Endpoints`.
-
-    Attributes:
-        process: The one that runs now.
-    """
-
-    state: Path
-    feed_port: int
-    control_port: int
-    process: subprocess.Popen[bytes]
-
-    @property
-    def control(self) -> str:
-        return f"http://127.0.0.1:{self.control_port}"
-
-    @property
-    def stream(self) -> str:
-        names = "/".join(f"{symbol.lower()}@trade" for symbol in SYMBOLS)
-        return f"http://127.0.0.1:{self.feed_port}/stream?streams={names}"
-
-    def exchange(self) -> ExchangeClient:
-        return ExchangeClient(self.control)
-
-    def restart(self) -> None:
-        """As the engine would after a crash."""
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-        self.process = _started(self.state, self.feed_port, self.control_port)
-        wait_until(self.is_up, "the exchange answers")
-
-    def is_up(self) -> bool:
-        try:
-            self.exchange().health()
-        except StageError:
-            return False
-        return True
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _started(state: Path, feed_port: int, control_port: int) -> subprocess.Popen[bytes]:
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(SERVICES),
-        "EXCHANGE_STATE": str(state),
-        "EXCHANGE_SYMBOLS": ",".join(SYMBOLS),
-        "EXCHANGE_RATE": str(RATE),
-        "EXCHANGE_FEED_PORT": str(feed_port),
-        "EXCHANGE_CONTROL_PORT": str(control_port),
-    }
-    return subprocess.Popen([sys.executable, "-m", "exchange"], env=environment)
-
 
 @pytest.fixture(scope="module")
 def exchange(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exchange]:
-    ports = _free_port(), _free_port()
-    state = tmp_path_factory.mktemp("exchange")
-    one = Exchange(state, *ports, _started(state, *ports))
-    try:
-        wait_until(one.is_up, "the exchange answers")
+    with running_exchange(tmp_path_factory.mktemp("exchange")) as one:
         yield one
-    finally:
-        one.process.kill()
-        one.process.wait()
 
 
 @pytest.fixture
