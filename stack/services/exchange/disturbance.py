@@ -1,7 +1,8 @@
 """What orders do to frames, on their way from the market to the subscribers.
 
-Frames of one symbol pass the stages in a fixed order, whatever was ordered first; what a stage
-held back enters the next one when it is let go. An order that ends lets go of all it holds.
+Frames of one symbol pass the stages in a fixed order, whatever was ordered first: trades are
+swapped before they are doubled, or some would be swapped with themselves. What a stage held back
+enters the next one when it is let go, and an order that ends lets go of all it holds.
 """
 
 import asyncio
@@ -12,8 +13,8 @@ from collections.abc import Callable
 from exchange.faults import Fault, Faults
 
 Frames = list[bytes]
-_STAGES = ("malformed", "duplicate", "reorder", "delay", "stall")
-_AFTER_REORDER, _AFTER_DELAY = _STAGES.index("delay"), _STAGES.index("stall")
+_STAGES = ("reorder", "duplicate", "malformed", "delay", "stall")
+_AFTER_REORDER, _AFTER_DELAY = _STAGES.index("duplicate"), _STAGES.index("stall")
 
 
 class Disturbance:
