@@ -91,7 +91,7 @@ def hold_all(run: Run, chosen: Iterable[Fault], wish: Wish) -> dict[str, Any]:
         begin_at = run.clock.now() + timedelta(seconds=wish.start_after_seconds)
     records: list[Hold] = []
     try:
-        with contextlib.ExitStack() as stack:
+        with run.stop_conditions.watched(), contextlib.ExitStack() as stack:
             # One by one: those that were held before another failed must be on record too.
             records.extend(
                 stack.enter_context(held(fault, longest, holding, begin_at)) for fault in faults

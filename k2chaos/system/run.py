@@ -36,6 +36,7 @@ from k2chaos.system.guardian.keeper import Guardian
 from k2chaos.system.interrupt import Interrupt
 from k2chaos.system.runtime import Runtime
 from k2chaos.system.stages import Stages, open_stages, take_baseline
+from k2chaos.system.stop_conditions import StopConditions, stop_conditions
 
 _DISTRIBUTIONS = ("chaostoolkit-k2chaos", "chaostoolkit", "chaostoolkit-lib")
 
@@ -48,6 +49,7 @@ class Run:
     Attributes:
         baseline: What stood when the run began; its window starts there.
         guardian: Heals what this process leaves open, however it ends.
+        stop_conditions: Watched while anything is held.
     """
 
     pipeline_file: PipelineFile
@@ -59,6 +61,7 @@ class Run:
     interrupt: Interrupt
     baseline: Baseline
     guardian: Watcher
+    stop_conditions: StopConditions
     _held: contextlib.ExitStack = field(repr=False)
 
     @property
@@ -191,6 +194,7 @@ def begin_run(
             interrupt,
             baseline,
             guardian,
+            stop_conditions(pipeline, stages, runtime, interrupt, clock),
             stack.pop_all(),
         )
     folder.append_event("began")

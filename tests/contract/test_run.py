@@ -132,6 +132,10 @@ class Desk:
             check=False,
         )
 
+    def change_pipeline(self, **changes: Any) -> None:
+        path = self.folder / "pipeline.yaml"
+        path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **changes}))
+
     def verdict(self) -> dict[str, Any]:
         (path,) = (self.folder / "journals").glob("*/verdict.json")
         verdict: dict[str, Any] = json.loads(path.read_text())
@@ -149,6 +153,11 @@ class Desk:
         while not condition():
             assert clock.monotonic() < deadline, "it did not come true in time"
             clock.wait(0.02)
+
+
+def nap(seconds: float) -> dict[str, Any]:
+    provider = {"type": "process", "path": "sleep", "arguments": str(seconds)}
+    return {"type": "action", "name": "nap", "provider": provider}
 
 
 def probe(func: str, tolerance: Any, **arguments: Any) -> dict[str, Any]:
@@ -268,6 +277,36 @@ def test_a_container_that_is_frozen_already_is_inconclusive_and_untouched(desk: 
     assert "baseline-unmet" in desk.codes()
     assert "kafka is paused" in str(desk.verdict()["reasons"])
     assert before == desk.runtime.state(desk.target)
+
+
+def test_a_stale_stage_ends_the_run_within_two_seconds_and_heals(desk: Desk) -> None:
+    desk.change_pipeline(stop_when={"freshness_seconds": 5})
+    process = desk.start("run", desk.write(method=[action("pause", role="exchange", duration=60)]))
+    desk.until(lambda: desk.status() == "paused")
+    with desk.market.lock:
+        next_id = desk.market.exchange.last_ids["BTCUSDT"] + 1
+        desk.market.swallow = set(range(next_id, next_id + 1_000_000))
+    clock = SystemClock()
+    since = clock.monotonic()
+    desk.until(lambda: desk.status() == "running")
+    took = clock.monotonic() - since
+    process.communicate(timeout=60)
+
+    assert 3.0 < took < 7.0, desk.verdict()["reasons"]
+    assert 3 == process.returncode
+    assert {"stop-condition"} <= desk.codes()
+    assert "interrupted" not in desk.codes()
+    assert "no run, and no fault is open" in desk.k2chaos("status").stdout
+
+
+def test_a_full_disk_ends_the_run_though_the_fault_is_held_in_the_background(desk: Desk) -> None:
+    desk.change_pipeline(stop_when={"disk_used_ratio": 0.0001})
+    freeze = {**action("pause", role="exchange", duration=60), "background": True}
+    code, output = desk.run(desk.write(method=[freeze, nap(60)]))
+
+    assert 3 == code
+    assert "stop-condition: stop_when.disk_used_ratio is" in output
+    assert "running" == desk.status()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -133,6 +133,10 @@ def test_what_is_not_there_is_missing_and_cannot_be_changed(bench: Bench) -> Non
         bench.runtime.send(nobody, "pause")
 
 
+def test_the_disk_under_the_engine_is_partly_used(bench: Bench) -> None:
+    assert 0 < bench.runtime.disk_used_ratio() < 1
+
+
 def test_other_projects_are_not_listed(bench: Bench) -> None:
     assert () == bench.runtime.containers(f"{bench.target.project}-other")
 

@@ -15,6 +15,7 @@ from k2chaos.system.faults.held import Holding
 from k2chaos.system.interrupt import Interrupt
 from k2chaos.system.run import Run
 from k2chaos.system.stages import open_stages
+from k2chaos.system.stop_conditions import StopConditions
 from tests.fakes.clock import FakeClock
 from tests.fakes.pipelines import lab_pipeline
 from tests.fakes.runtime import FakeRuntime
@@ -68,5 +69,6 @@ def run_of(pipeline: Pipeline, folder: Path) -> Run:
         Interrupt(),
         Baseline(clock.now(), {}),
         FakeGuardian(),
+        StopConditions((), lambda _reason: None, clock),
         contextlib.ExitStack(),
     )

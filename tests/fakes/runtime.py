@@ -32,6 +32,7 @@ class FakeRuntime:
     idle: set[Container] = field(default_factory=set)
     kernel: FakeKernel = field(default_factory=FakeKernel)
     ticks: int = 0
+    disk_used: float = 0.5
 
     def add(
         self, service: str, project: str = "k2-lab", number: int = 1, policy: str = "unless-stopped"
@@ -104,6 +105,10 @@ class FakeRuntime:
                     self._update(container, restart_count=state.restart_count + 1)
                 break
         return ""
+
+    def disk_used_ratio(self) -> float:
+        """See `Runtime`."""
+        return self.disk_used
 
     def happened(self, container: Container, action: str, since: datetime) -> datetime | None:
         """See `Runtime`; this engine keeps no events."""

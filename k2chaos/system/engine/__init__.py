@@ -154,10 +154,9 @@ class DockerRuntime:
         return datetime.fromtimestamp(found[-1]["timeNano"] / 1e9, UTC)
 
     def disk_used_ratio(self) -> float:
-        """Share of the engine's data root that is used; needs the engine on this host."""
-        with translated("ask the engine for its data root"):
-            root = self._client.info()["DockerRootDir"]
-        usage = os.statvfs(root)
+        """See `Runtime`; needs the engine on this host."""
+        with translated("look at the disk under the engine's data root"):
+            usage = os.statvfs(self._client.info()["DockerRootDir"])
         return 1.0 - usage.f_bavail / usage.f_blocks
 
     def facts(self) -> dict[str, str]:
