@@ -26,6 +26,9 @@ logger = logging.getLogger("chaostoolkit")
 
 Code = Literal["interrupted", "stop-condition", "stopped"]
 
+STOP: Final = signal.SIGUSR1
+"""What `k2chaos stop` sends to a run; as SIGINT, but the evidence says who asked."""
+
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -50,7 +53,7 @@ class Interrupt:
 
     def install(self) -> None:
         """Take over the signals; call from the main thread."""
-        for number in SIGNALS:
+        for number in (*SIGNALS, STOP):
             signal.signal(number, self._on_signal)
         self._is_installed = True
 
@@ -119,7 +122,11 @@ class Interrupt:
         elif self.requested.is_set():
             logger.warning("%s again: healing is under way, and is not cut short", name)
             return
-        self.request(name)
+        elif number == STOP:
+            name = "k2chaos stop"
+            self.request("by `k2chaos stop`", "stopped")
+        else:
+            self.request(name)
         if self._depth:
             logger.warning("%s: ending as soon as this step is safe", name)
             self._pending = True

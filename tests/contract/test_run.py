@@ -323,6 +323,47 @@ def test_a_signal_heals_and_is_inconclusive(number: signal.Signals, desk: Desk) 
     assert "no run, and no fault is open" in desk.k2chaos("status").stdout
 
 
+def test_an_emergency_stop_heals_within_two_seconds_and_leaves_out_the_rest(desk: Desk) -> None:
+    first = desk.write("first", method=[action("pause", role="exchange", duration=60)])
+    process = desk.start("run", first, desk.write("second"))
+    desk.until(lambda: desk.status() == "paused")
+    clock = SystemClock()
+    since = clock.monotonic()
+    stopped = desk.k2chaos("stop")
+    took = clock.monotonic() - since
+    output, _ = process.communicate(timeout=60)
+
+    assert "running" == desk.status()
+    assert (0, 3) == (stopped.returncode, process.returncode), stopped.stdout + output
+    assert "told to end" in stopped.stdout
+    assert took < 4.0, "two seconds, and the start of Python on a busy machine"
+    assert "stopped: by `k2chaos stop`" in output
+    assert "interrupted before it began" in output
+    assert {"stopped"} <= desk.codes()
+
+
+def test_an_emergency_stop_heals_what_a_suspended_run_and_guardian_hold(desk: Desk) -> None:
+    process = desk.start("run", desk.write(method=[action("pause", role="exchange", duration=60)]))
+    desk.until(lambda: desk.status() == "paused")
+    (child,) = _children(process.pid)
+    (guardian,) = _children(child)
+    for one in (process.pid, guardian, child):
+        os.kill(one, signal.SIGSTOP)
+    try:
+        stopped = desk.k2chaos("stop")
+        assert 0 == stopped.returncode, stopped.stdout + stopped.stderr
+        assert "suspended and could not hear; killed" in stopped.stdout
+        assert "healed: pause of kafka" in stopped.stdout
+        assert "running" == desk.status()
+    finally:
+        for one in (process.pid, guardian):
+            os.kill(one, signal.SIGCONT)
+    process.communicate(timeout=60)
+
+    assert 3 == process.returncode
+    assert "nothing runs" in desk.k2chaos("stop").stdout
+
+
 def test_a_run_whose_parent_is_killed_heals(desk: Desk) -> None:
     name = desk.write(method=[action("pause", role="exchange", duration=60)])
     process = desk.start("run", name)

@@ -86,14 +86,17 @@ def heal_open(
     connect: Callable[[str], Runtime],
     clock: Clock,
     fault_id: str | None = None,
+    project: str | None = None,
 ) -> tuple[Healing, ...]:
     """
-    Heal all open faults, or the one that is named, whoever holds them.
+    Heal all open faults, or the one that is named, or those of one Compose project, whoever holds
+    them.
 
     Raises:
         UsageError: No open fault has that id.
     """
     entries = [one.entry for one in status(directory, clock).open]
+    entries = [entry for entry in entries if project in (None, entry.pipeline)]
     if fault_id is not None:
         entries = [entry for entry in entries if entry.fault_id == fault_id]
         if not entries:
