@@ -26,6 +26,7 @@ from k2chaos.evidence.ledger import FaultLedger, LedgerEntry, read_ledger
 from k2chaos.evidence.state import Holder, PipelineLock, state_directory
 from k2chaos.pipeline import Pipeline
 from k2chaos.pipeline_file import PipelineFile
+from k2chaos.system.admission import Admission
 from k2chaos.system.endpoints import FileEndpoints
 from k2chaos.system.engine import connect
 from k2chaos.system.faults import System
@@ -50,6 +51,7 @@ class Run:
         baseline: What stood when the run began; its window starts there.
         guardian: Heals what this process leaves open, however it ends.
         stop_conditions: Watched while anything is held.
+        admission: Asked before anything is held.
     """
 
     pipeline_file: PipelineFile
@@ -62,6 +64,7 @@ class Run:
     baseline: Baseline
     guardian: Watcher
     stop_conditions: StopConditions
+    admission: Admission
     _held: contextlib.ExitStack = field(repr=False)
 
     @property
@@ -195,6 +198,7 @@ def begin_run(
             baseline,
             guardian,
             stop_conditions(pipeline, stages, runtime, interrupt, clock),
+            Admission(),
             stack.pop_all(),
         )
     folder.append_event("began")

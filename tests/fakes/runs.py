@@ -10,6 +10,7 @@ from k2chaos.evidence.folder import create_run_folder
 from k2chaos.evidence.ledger import FaultLedger
 from k2chaos.pipeline import Pipeline
 from k2chaos.pipeline_file import PipelineFile
+from k2chaos.system.admission import Admission
 from k2chaos.system.faults import System
 from k2chaos.system.faults.held import Holding
 from k2chaos.system.interrupt import Interrupt
@@ -70,5 +71,6 @@ def run_of(pipeline: Pipeline, folder: Path) -> Run:
         Baseline(clock.now(), {}),
         FakeGuardian(),
         StopConditions((), lambda _reason: None, clock),
+        Admission(),
         contextlib.ExitStack(),
     )
