@@ -6,6 +6,8 @@ from typing import Final
 
 import click
 
+from k2chaos.errors import UsageError
+
 _INCONCLUSIVE: Final = 3
 
 
@@ -38,14 +40,17 @@ def heal(fault_id: str | None) -> int:
 
 @click.command(short_help="Emergency stop: end running experiments, and heal.")
 @click.argument("project", metavar="[PROJECT]", required=False)
+@click.option("--force", is_flag=True, help="Remove the engine-wide lock, whoever holds it.")
 @click.pass_obj
-def stop(pipeline: str | None, project: str | None) -> int:
+def stop(pipeline: str | None, project: str | None, *, force: bool) -> int:
     """
     End the running experiment, undo what it broke, and say what was done; from any directory.
 
     Without PROJECT (a Compose project, as `k2chaos status` names it) or --pipeline, all your runs
     are ended. A run ends inconclusive; one that cannot hear (its process is suspended) is killed,
-    and healed from the ledger. Exit code 0 when nothing is broken any more, 3 otherwise.
+    and healed from the ledger. With --force the engine-wide lock on PROJECT is removed as well: it
+    may be another user's, who then no longer knows of you. Exit code 0 when nothing is broken any
+    more, 3 otherwise.
 
     \b
     Example:
@@ -59,9 +64,16 @@ def stop(pipeline: str | None, project: str | None) -> int:
         from k2chaos.pipeline_file import load_pipeline
 
         project = load_pipeline(Path(pipeline)).pipeline.compose.project
+    if force and project is None:
+        message = "--force needs a PROJECT, or --pipeline: whose lock is to be removed?"
+        raise UsageError(message)
     done = stopping.stop(state_directory(), lambda: _heal(None, project), SystemClock(), project)
     for line in done.did or ("nothing runs, and no fault is open",):
         click.echo(line)
+    if force and project is not None:
+        from k2chaos.system.engine import connect
+
+        click.echo(stopping.force_engine_lock(connect(), project))
     for fault_id in done.still_open:
         click.echo(f"STILL BROKEN: {fault_id}; try again: k2chaos heal {fault_id}")
     return _INCONCLUSIVE if done.still_open else 0

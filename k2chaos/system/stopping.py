@@ -18,6 +18,8 @@ from typing import Final
 from k2chaos.clock import Clock
 from k2chaos.evidence.ledger import LedgerEntry, read_state_ledgers
 from k2chaos.evidence.state import Holder, PipelineLock, held_pipelines
+from k2chaos.system import engine_lock
+from k2chaos.system.engine_lock import Marks
 from k2chaos.system.interrupt import STOP
 
 PATIENCE_SECONDS: Final = 1.0
@@ -65,6 +67,15 @@ def stop(
     for name in holders:
         did += _still_running(directory, name, until, clock)
     return Stopped(tuple(did), tuple(one.fault_id for one in _open(directory, project)))
+
+
+def force_engine_lock(marks: Marks, project: str) -> str:
+    """Remove the engine-wide lock on *project*, whoever holds it; what was done."""
+    lock = engine_lock.holder(marks, project)
+    if lock is None:
+        return f"nobody holds the engine-wide lock on {project}"
+    marks.unmark(lock.identifier)
+    return f"removed the engine-wide lock on {project}, held by {engine_lock.described(lock)}"
 
 
 def _ask(directory: Path, project: str, holder: Holder) -> str:

@@ -24,6 +24,7 @@ import yaml
 
 from k2chaos.clock import SystemClock
 from k2chaos.system.engine import DockerRuntime
+from k2chaos.system.engine_lock import LOCK, Mark
 from k2chaos.system.runtime import Container
 from tests.contract.containers import docker, start_container
 from tests.fakes.api import KEY, FakeApi
@@ -143,6 +144,11 @@ class Desk:
 
     def codes(self) -> set[str]:
         return {reason["code"] for reason in self.verdict()["reasons"]}
+
+    def locks(self) -> tuple[Mark, ...]:
+        """The engine-wide locks on our project."""
+        project = self.target.project
+        return tuple(one for one in self.runtime.marks(LOCK) if one.labels.get(LOCK) == project)
 
     def status(self) -> str:
         return self.runtime.state(self.target).status
@@ -420,6 +426,54 @@ def test_a_second_run_is_refused_and_told_who_holds_the_pipeline(desk: Desk) -> 
     assert "paused" == desk.status()
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
+
+
+def test_a_second_user_on_the_same_engine_is_refused_and_told_who_holds_it(desk: Desk) -> None:
+    long = desk.write("long", method=[action("pause", role="exchange", duration=60)])
+    process = desk.start("run", long)
+    desk.until(lambda: desk.status() == "paused")
+    (lock,) = desk.locks()
+    desk.environ["XDG_STATE_HOME"] = str(desk.folder / "another user's")
+
+    code, output = desk.run(desk.write("second"))
+
+    assert 0 not in {code, process.poll()}
+    assert f"docker rm k2chaos-lock-{desk.target.project}" in output
+    assert lock.labels["k2chaos.lock.run"] in output
+    assert "paused" == desk.status()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert () == desk.locks()
+
+
+def test_the_guardian_lets_go_of_the_engine_wide_lock_once_it_has_healed(desk: Desk) -> None:
+    process = desk.start("run", desk.write(method=[action("pause", role="exchange", duration=60)]))
+    desk.until(lambda: desk.status() == "paused")
+    (child,) = _children(process.pid)
+    for one in (process.pid, child):
+        os.kill(one, signal.SIGKILL)
+    process.communicate(timeout=60)
+
+    desk.until(lambda: desk.locks() == ())
+    assert "running" == desk.status()
+
+
+def test_the_lock_of_a_run_that_was_killed_with_its_guardian_is_taken_over(desk: Desk) -> None:
+    process = desk.start("run", desk.write(method=[action("pause", role="exchange", duration=60)]))
+    desk.until(lambda: desk.status() == "paused")
+    (child,) = _children(process.pid)
+    (guardian,) = _children(child)
+    os.kill(child, signal.SIGSTOP)
+    for one in (guardian, process.pid, child):
+        os.kill(one, signal.SIGKILL)
+    process.communicate(timeout=60)
+    (left,) = desk.locks()
+
+    code, output = desk.run(desk.write("second"))
+
+    assert 0 == code, output
+    assert left.labels["k2chaos.lock.run"] in output
+    assert () == desk.locks()
 
 
 def test_a_wrong_key_is_a_usage_error_before_anything_is_touched(desk: Desk) -> None:
