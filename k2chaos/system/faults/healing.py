@@ -15,7 +15,13 @@ from typing import Literal
 
 from k2chaos.clock import Clock
 from k2chaos.errors import K2ChaosError, UsageError
-from k2chaos.evidence.ledger import FaultLedger, LedgerEntry, read_ledger, read_state_ledgers
+from k2chaos.evidence.ledger import (
+    FaultLedger,
+    LedgerEntry,
+    drop_when_done,
+    read_ledger,
+    read_state_ledgers,
+)
 from k2chaos.evidence.state import Holder, held_pipelines
 from k2chaos.system.endpoints import endpoints_of
 from k2chaos.system.faults import Fault, Hold, System
@@ -152,6 +158,5 @@ def _heal_one(entry: LedgerEntry, connect: Callable[[str], Runtime], clock: Cloc
         heal(hold, holding, _still_landing(entry, fault, clock))
     except K2ChaosError as error:
         return Healing(entry.fault_id, kind, target, "failed", str(error))
-    if not read_ledger(state_copy).open:
-        state_copy.unlink(missing_ok=True)
+    drop_when_done(state_copy)
     return Healing(entry.fault_id, kind, target, "healed", f"{hold.heal_seconds:.2f} s")
