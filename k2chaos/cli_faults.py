@@ -1,8 +1,9 @@
 """The commands that look after faults: ``k2chaos heal``, ``stop`` and ``status``."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -19,23 +20,29 @@ def heal(fault_id: str | None) -> int:
 
     Works from any directory: open faults are on record in the state directory
     ($XDG_STATE_HOME/k2chaos). During a run this heals too, and that run ends inconclusive. Exit
-    code 0 when nothing is open any more, 3 when something could not be undone.
+    code 0 when nothing is open any more, 3 when something could not be undone or a line of a ledger
+    could not be read (it says which).
 
     \b
     Example:
       k2chaos heal
     """  # noqa: D301
-    from k2chaos.clock import SystemClock
-    from k2chaos.evidence.state import state_directory
-    from k2chaos.system.engine import connect
-    from k2chaos.system.faults.healing import heal_open
+    lines = [*_heal(fault_id)]
+    for line in lines or ["no fault is open"]:
+        click.echo(line)
+    failed = any(not line.startswith("healed") for line in lines)
+    return _INCONCLUSIVE if _tell_unreadable() or failed else 0
 
-    healings = heal_open(state_directory(), connect, SystemClock(), fault_id)
-    for one in healings:
-        click.echo(f"{one.outcome}: {one.kind} of {one.target} ({one.fault_id}) {one.detail}")
-    if not healings:
-        click.echo("no fault is open")
-    return _INCONCLUSIVE if any(one.outcome != "healed" for one in healings) else 0
+
+def _tell_unreadable() -> bool:
+    """Say which lines of which ledgers nobody can read; whether there are any."""
+    from k2chaos.evidence.ledger import read_state_ledgers
+    from k2chaos.evidence.state import state_directory
+
+    places = read_state_ledgers(state_directory()).unreadable
+    for place in places:
+        click.echo(f"unreadable: {place}: was it a fault? Look at it, undo it by hand, remove it")
+    return bool(places)
 
 
 @click.command(short_help="Emergency stop: end running experiments, and heal.")
@@ -76,7 +83,7 @@ def stop(pipeline: str | None, project: str | None, *, force: bool) -> int:
         click.echo(stopping.force_engine_lock(connect(), project))
     for fault_id in done.still_open:
         click.echo(f"STILL BROKEN: {fault_id}; try again: k2chaos heal {fault_id}")
-    return _INCONCLUSIVE if done.still_open else 0
+    return _INCONCLUSIVE if _tell_unreadable() or done.still_open else 0
 
 
 def _heal(fault_id: str | None, project: str | None = None) -> Iterator[str]:
@@ -90,31 +97,47 @@ def _heal(fault_id: str | None, project: str | None = None) -> Iterator[str]:
         yield f"{one.outcome}: {one.kind} of {one.target} ({one.fault_id}) {one.detail}"
 
 
-@click.command("status", short_help="Open faults and running experiments.")
-def status() -> int:
+@click.command("status", short_help="Open faults, running experiments, who holds what.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document instead of the lines.")
+def status(*, as_json: bool) -> int:
     """
-    List open faults and running experiments; touches nothing, heals nothing.
+    List running experiments with their guardians, the engine's locks, and open faults.
 
-    Exit code 0 when no fault is open that nobody answers for, else 3.
+    Touches nothing, heals nothing; works from any directory. Exit code 0 when no fault is open
+    that nobody answers for and every ledger can be read, else 3.
 
     \b
     Example:
-      k2chaos status
+      k2chaos status --json
     """  # noqa: D301
     from k2chaos.clock import SystemClock
     from k2chaos.evidence.state import state_directory
-    from k2chaos.system.faults import healing
+    from k2chaos.system.engine import connect
+    from k2chaos.system.overview import is_clean, overview
 
-    found = healing.status(state_directory(), SystemClock())
-    for pipeline, holder in found.holders.items():
-        click.echo(f"running: {holder.run} on {pipeline}, process {holder.pid}, {holder.folder}")
-    for fault in found.open:
-        state = "abandoned; `k2chaos heal` undoes it" if fault.is_abandoned else "held by its run"
-        kind = fault.entry.fault.get("kind")
-        click.echo(f"open: {kind} of {fault.target} ({fault.entry.fault_id}): {state}")
-    for line in found.unreadable:
-        click.echo(f"unreadable: {line}")
-    if not (found.holders or found.open or found.unreadable):
-        click.echo("no run, and no fault is open")
-    is_clean = not found.unreadable and not any(fault.is_abandoned for fault in found.open)
-    return 0 if is_clean else _INCONCLUSIVE
+    seen = overview(state_directory(), SystemClock(), connect)
+    if as_json:
+        click.echo(json.dumps(seen, indent=2))
+    else:
+        for line in _lines(seen):
+            click.echo(line)
+    return 0 if is_clean(seen) else _INCONCLUSIVE
+
+
+def _lines(seen: Mapping[str, Any]) -> Iterator[str]:
+    for run in seen["runs"]:
+        yield "running: {run} on {project}, process {pid}, {folder}".format(**run)
+        pid = run["guardian_pid"]
+        yield f"guardian of {run['run']}: " + (f"process {pid}" if pid else "none (no fault yet?)")
+    for lock in seen["engine_locks"] or ():
+        state = "; abandoned, the next run takes it over" if lock["abandoned"] else ""
+        words = "locked on the engine: {project} by run {run} of {user} on {host}, process {pid}"
+        yield words.format(**lock) + state
+    for fault in seen["open"]:
+        state = "abandoned; `k2chaos heal` undoes it" if fault["abandoned"] else "held by its run"
+        yield "open: {kind} of {target} ({id}): ".format(**fault) + state
+    yield from (f"unreadable: {line}" for line in seen["unreadable"])
+    if seen["engine_trouble"]:
+        yield f"locks on the engine: not seen, {seen['engine_trouble']}"
+    if not any(seen[name] for name in ("runs", "engine_locks", "open", "unreadable")):
+        yield "no run, and no fault is open"

@@ -433,6 +433,17 @@ def test_a_second_user_on_the_same_engine_is_refused_and_told_who_holds_it(desk:
     process = desk.start("run", long)
     desk.until(lambda: desk.status() == "paused")
     (lock,) = desk.locks()
+    (child,) = _children(process.pid)
+    (guardian,) = _children(child)
+    seen = json.loads(desk.k2chaos("status", "--json").stdout)
+    ((running,), (locked,), (fault,)) = (
+        [one for one in seen[name] if one["project"] == desk.target.project]
+        for name in ("runs", "engine_locks", "open")
+    )
+    assert (child, guardian) == (running["pid"], running["guardian_pid"])
+    assert (str(child), False) == (locked["pid"], locked["abandoned"])
+    assert ("pause", "kafka", False) == (fault["kind"], fault["target"], fault["abandoned"])
+    assert f"guardian of {running['run']}: process {guardian}" in desk.k2chaos("status").stdout
     desk.environ["XDG_STATE_HOME"] = str(desk.folder / "another user's")
 
     code, output = desk.run(desk.write("second"))
