@@ -7,7 +7,7 @@ declare the control ``k2chaos.controls``.
 """
 
 from k2chaos.actions.process import crash, freeze_process, kill, pause, restart, stop
-from k2chaos.actions.resources import squeeze_cpu
+from k2chaos.actions.resources import squeeze_cpu, squeeze_memory, squeeze_processes
 from k2chaos.actions.waiting import await_recovery
 
 __all__ = [
@@ -18,5 +18,7 @@ __all__ = [
     "pause",
     "restart",
     "squeeze_cpu",
+    "squeeze_memory",
+    "squeeze_processes",
     "stop",
 ]

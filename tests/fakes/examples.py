@@ -6,7 +6,7 @@ from typing import Any, Final
 from k2chaos.system.faults import Fault
 from k2chaos.system.faults.freeze import Freeze
 from k2chaos.system.faults.process import Crash, Kill, Pause, Restart, Stop
-from k2chaos.system.faults.resources import SqueezeCpu
+from k2chaos.system.faults.resources import SqueezeCpu, SqueezeMemory, SqueezeProcesses
 
 EXAMPLES: Final[Mapping[str, Callable[[Any], Fault]]] = {
     "pause": Pause,
@@ -16,5 +16,7 @@ EXAMPLES: Final[Mapping[str, Callable[[Any], Fault]]] = {
     "restart": Restart,
     "freeze-process": lambda target: Freeze(target, "sh"),
     "squeeze-cpu": SqueezeCpu,
+    "squeeze-memory": lambda target: SqueezeMemory(target, 2),
+    "squeeze-processes": SqueezeProcesses,
 }
 """The name of a kind, and what makes an example of it on a target."""

@@ -13,10 +13,14 @@ from k2chaos.errors import FaultError
 from k2chaos.system.faults import Fault, adapter_of
 from k2chaos.system.faults.freeze import Freeze
 from k2chaos.system.faults.process import Crash, Kill, Pause, Restart, Stop
-from k2chaos.system.faults.resources import SqueezeCpu
+from k2chaos.system.faults.resources import SqueezeCpu, SqueezeMemory, SqueezeProcesses
 
 FAULTS: Final[Mapping[str, type[Any]]] = {
-    kind.kind: kind for kind in (Pause, Stop, Kill, Crash, Restart, Freeze, SqueezeCpu)
+    kind.kind: kind
+    for kind in (
+        *(Pause, Stop, Kill, Crash, Restart, Freeze),
+        *(SqueezeCpu, SqueezeMemory, SqueezeProcesses),
+    )
 }
 """A new kind of fault is one class in one of the modules beside this one, and its name here."""
 
