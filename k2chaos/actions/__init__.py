@@ -8,15 +8,31 @@ declare the control ``k2chaos.controls``.
 
 from k2chaos.actions.process import crash, freeze_process, kill, pause, restart, stop
 from k2chaos.actions.resources import squeeze_cpu
+from k2chaos.actions.table import conflict_commits
+from k2chaos.actions.topic import (
+    impersonate_sink,
+    join_group,
+    oversized_record,
+    poison_records,
+    squeeze_record_size,
+    starve_writes,
+)
 from k2chaos.actions.waiting import await_recovery
 
 __all__ = [
     "await_recovery",
+    "conflict_commits",
     "crash",
     "freeze_process",
+    "impersonate_sink",
+    "join_group",
     "kill",
+    "oversized_record",
     "pause",
+    "poison_records",
     "restart",
     "squeeze_cpu",
+    "squeeze_record_size",
+    "starve_writes",
     "stop",
 ]

@@ -14,11 +14,12 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from k2chaos.experiment_file import CONTROL_MODULE, OUR_MODULES
 from k2chaos.lint.shape import is_number
 from k2chaos.pipeline import ROLES, STAGES, Pipeline
+from k2chaos.system.faults.records import MOST_RECORDS, PoisonKind
 
 Doors = Callable[[str], ModuleType | None]
 
@@ -236,6 +237,15 @@ def _is_named(value: Any, _parameter: inspect.Parameter, _pipeline: Pipeline | N
     return None if value.strip() else "must not be empty"
 
 
+def _is_poison(value: Any, _parameter: inspect.Parameter, _pipeline: Pipeline | None) -> str | None:
+    kinds = get_args(PoisonKind)
+    return None if value in kinds else f'"{value}" is no poison; there are {", ".join(kinds)}'
+
+
+def _is_few(value: Any, _parameter: inspect.Parameter, _pipeline: Pipeline | None) -> str | None:
+    return None if 0 < value <= MOST_RECORDS else f"must be 1 to {MOST_RECORDS}, not {value}"
+
+
 _MEANINGS: Final[Mapping[str, Callable[[Any, inspect.Parameter, Pipeline | None], str | None]]] = {
     "role": _is_role,
     "stage": _is_stage,
@@ -247,4 +257,10 @@ _MEANINGS: Final[Mapping[str, Callable[[Any, inspect.Parameter, Pipeline | None]
     "grace": _is_grace,
     "process": _is_named,
     "start_after": _is_not_negative,
+    "bytes_per_second": _is_positive,
+    "max_bytes": _is_positive,
+    "per_second": _is_positive,
+    "poison": _is_poison,
+    "records": _is_few,
+    "size": _is_positive,
 }

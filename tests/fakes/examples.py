@@ -5,8 +5,12 @@ from typing import Any, Final
 
 from k2chaos.system.faults import Fault
 from k2chaos.system.faults.freeze import Freeze
+from k2chaos.system.faults.group import ImpersonateSink, JoinGroup
 from k2chaos.system.faults.process import Crash, Kill, Pause, Restart, Stop
+from k2chaos.system.faults.records import OversizedRecord, PoisonRecords
 from k2chaos.system.faults.resources import SqueezeCpu
+from k2chaos.system.faults.table import ConflictCommits
+from k2chaos.system.faults.topic import SqueezeRecordSize, StarveWrites
 
 EXAMPLES: Final[Mapping[str, Callable[[Any], Fault]]] = {
     "pause": Pause,
@@ -18,3 +22,14 @@ EXAMPLES: Final[Mapping[str, Callable[[Any], Fault]]] = {
     "squeeze-cpu": SqueezeCpu,
 }
 """The name of a kind, and what makes an example of it on a target."""
+
+DATA_EXAMPLES: Final[Mapping[str, Callable[[Any], Fault]]] = {
+    "starve-writes": StarveWrites,
+    "squeeze-record-size": SqueezeRecordSize,
+    "join-group": JoinGroup,
+    "impersonate-sink": ImpersonateSink,
+    "conflict-commits": ConflictCommits,
+    "poison-records": PoisonRecords,
+    "oversized-record": OversizedRecord,
+}
+"""The same, on a topic or a table."""

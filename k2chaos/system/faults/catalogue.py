@@ -12,15 +12,25 @@ from pydantic import ValidationError
 from k2chaos.errors import FaultError
 from k2chaos.system.faults import Fault, adapter_of
 from k2chaos.system.faults.freeze import Freeze
+from k2chaos.system.faults.group import ImpersonateSink, JoinGroup
 from k2chaos.system.faults.process import Crash, Kill, Pause, Restart, Stop
+from k2chaos.system.faults.records import OversizedRecord, PoisonRecords
 from k2chaos.system.faults.resources import SqueezeCpu
+from k2chaos.system.faults.table import ConflictCommits
+from k2chaos.system.faults.topic import SqueezeRecordSize, StarveWrites
 
 FAULTS: Final[Mapping[str, type[Any]]] = {
-    kind.kind: kind for kind in (Pause, Stop, Kill, Crash, Restart, Freeze, SqueezeCpu)
+    kind.kind: kind
+    for kind in (
+        *(Pause, Stop, Kill, Crash, Restart, Freeze, SqueezeCpu),
+        *(StarveWrites, SqueezeRecordSize, JoinGroup, ImpersonateSink, ConflictCommits),
+    )
 }
 """A new kind of fault is one class in one of the modules beside this one, and its name here."""
 
-INJECTIONS: Final[Mapping[str, type[Any]]] = {}
+INJECTIONS: Final[Mapping[str, type[Any]]] = {
+    kind.kind: kind for kind in (PoisonRecords, OversizedRecord)
+}
 """
 What is held like a fault and is none, because what it did stays: records that were written, trades
 that were made. `heal` ends it, and the evidence lists it apart.
