@@ -1,5 +1,5 @@
 """
-The table as a place where records can be seen; the only importer of pyiceberg.
+The table as a place where records can be seen; with `table_control` the importer of pyiceberg.
 
 Rules: looking changes nothing; every request to catalog and store has a timeout and no hidden
 retries, for a store that needs three attempts is not the store we report as healthy. PyIceberg

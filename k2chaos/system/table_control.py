@@ -6,6 +6,7 @@ a commit on the snapshot before is refused. Its snapshots stay in the history, m
 """
 
 import contextlib
+import functools
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -121,10 +122,13 @@ class _Storm:
         self._thread.join(10.0)
 
     def _run(self) -> None:
+        from pyiceberg.exceptions import CommitFailedException
+
         due = self._clock.monotonic()
+        translating = functools.partial(self._client.translating, "committing nothing")
         while not self._ended.is_set() and self._clock.monotonic() < self._until:
             # One of ours may lose the race as well: the next one follows at once.
-            with contextlib.suppress(StageError), self._client.translating("committing nothing"):
+            with contextlib.suppress(StageError, CommitFailedException), translating():
                 self._commit()
             due = max(due + self._every, self._clock.monotonic())
             self._ended.wait(due - self._clock.monotonic())

@@ -64,7 +64,7 @@ def test_every_kind_is_witnessed_and_gone_after(
 
 
 @pytest.mark.parametrize("kind", sorted({*DATA_EXAMPLES} - {*INJECTIONS}))
-def test_another_process_sees_each_kind_and_heals_it_from_the_ledger(
+def test_every_kind_is_healed_by_what_the_ledger_holds_and_twice(
     kind: str, endpoints: FakeEndpoints, holding: Holding
 ) -> None:
     system = System(FakeRuntime(), endpoints)

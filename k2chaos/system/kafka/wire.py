@@ -146,9 +146,9 @@ class Wire:
         request = struct.pack(">hhi", *kind, 1) + text("k2chaos") + body
         with self._translating(), self._connected(address) as connection:
             connection.sendall(struct.pack(">i", len(request)) + request)
-            stream = connection.makefile("rb")
-            (length,) = struct.unpack(">i", stream.read(4))
-            return Answer(stream.read(length)[4:])
+            with connection.makefile("rb") as stream:
+                (length,) = struct.unpack(">i", stream.read(4))
+                return Answer(stream.read(length)[4:])
 
     def _connected(self, address: Address | None) -> socket.socket:
         trouble: OSError | None = None
