@@ -7,7 +7,7 @@ declare the control ``k2chaos.controls``.
 """
 
 from k2chaos.actions.process import crash, freeze_process, kill, pause, restart, stop
-from k2chaos.actions.resources import squeeze_cpu
+from k2chaos.actions.resources import squeeze_cpu, squeeze_memory, squeeze_processes
 from k2chaos.actions.table import conflict_commits
 from k2chaos.actions.topic import (
     impersonate_sink,
@@ -32,6 +32,8 @@ __all__ = [
     "poison_records",
     "restart",
     "squeeze_cpu",
+    "squeeze_memory",
+    "squeeze_processes",
     "squeeze_record_size",
     "starve_writes",
     "stop",

@@ -223,10 +223,10 @@ def test_a_squeezed_container_has_the_limit_of_before_again(
     ledger = FaultLedger("run-1", "test", (tmp_path / "faults.jsonl",))
     holding = Holding(System(engine), ledger, SystemClock(), Interrupt())
     try:
-        before = engine.cpu(target).limit
+        before = engine.use(target).cpu.limit
         with held(SqueezeCpu(target, 0.05), 5.0, holding):
-            during = engine.cpu(target).limit
-        after = engine.cpu(target).limit
+            during = engine.use(target).cpu.limit
+        after = engine.use(target).cpu.limit
     finally:
         docker(engine.engine, "rm", "--force", name)
 

@@ -8,7 +8,7 @@ from k2chaos.system.faults.freeze import Freeze
 from k2chaos.system.faults.group import ImpersonateSink, JoinGroup
 from k2chaos.system.faults.process import Crash, Kill, Pause, Restart, Stop
 from k2chaos.system.faults.records import OversizedRecord, PoisonRecords
-from k2chaos.system.faults.resources import SqueezeCpu
+from k2chaos.system.faults.resources import SqueezeCpu, SqueezeMemory, SqueezeProcesses
 from k2chaos.system.faults.table import ConflictCommits
 from k2chaos.system.faults.topic import SqueezeRecordSize, StarveWrites
 
@@ -20,6 +20,8 @@ EXAMPLES: Final[Mapping[str, Callable[[Any], Fault]]] = {
     "restart": Restart,
     "freeze-process": lambda target: Freeze(target, "sh"),
     "squeeze-cpu": SqueezeCpu,
+    "squeeze-memory": lambda target: SqueezeMemory(target, 2),
+    "squeeze-processes": SqueezeProcesses,
 }
 """The name of a kind, and what makes an example of it on a target."""
 

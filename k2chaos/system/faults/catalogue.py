@@ -15,15 +15,16 @@ from k2chaos.system.faults.freeze import Freeze
 from k2chaos.system.faults.group import ImpersonateSink, JoinGroup
 from k2chaos.system.faults.process import Crash, Kill, Pause, Restart, Stop
 from k2chaos.system.faults.records import OversizedRecord, PoisonRecords
-from k2chaos.system.faults.resources import SqueezeCpu
+from k2chaos.system.faults.resources import SqueezeCpu, SqueezeMemory, SqueezeProcesses
 from k2chaos.system.faults.table import ConflictCommits
 from k2chaos.system.faults.topic import SqueezeRecordSize, StarveWrites
 
 FAULTS: Final[Mapping[str, type[Any]]] = {
     kind.kind: kind
     for kind in (
-        *(Pause, Stop, Kill, Crash, Restart, Freeze, SqueezeCpu),
         *(StarveWrites, SqueezeRecordSize, JoinGroup, ImpersonateSink, ConflictCommits),
+        *(Pause, Stop, Kill, Crash, Restart, Freeze),
+        *(SqueezeCpu, SqueezeMemory, SqueezeProcesses),
     )
 }
 """A new kind of fault is one class in one of the modules beside this one, and its name here."""
