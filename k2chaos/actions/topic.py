@@ -78,6 +78,7 @@ def squeeze_record_size(
 
     Raises:
         UsageError: *max_bytes* is below 1.
+        Unsupported: The pipeline has no topic, or the broker wants SASL or TLS.
         TargetNotReady: The topic takes no more already.
         FaultNotInjected: The larger batch is not called too large.
     """

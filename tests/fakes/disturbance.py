@@ -107,12 +107,19 @@ class FakeTopicControl:
 
 @dataclass
 class FakeTableControl:
-    """A table's history; whoever was told to commit does so at every look."""
+    """
+    A table's history; whoever was told to commit does so at every look.
+
+    Attributes:
+        is_deaf: We are not heard.
+        is_busy: Others commit, too.
+    """
 
     moment: datetime = datetime(2026, 1, 1, 12, tzinfo=UTC)
     history: list[Commit] = field(default_factory=list)
     committing: str = ""
     is_deaf: bool = False
+    is_busy: bool = False
     longest_seconds: float = 0.0
 
     def now(self) -> datetime:
@@ -120,6 +127,8 @@ class FakeTableControl:
         self.moment += timedelta(seconds=1)
         if self.committing:
             self.history.append(Commit(self.committing, self.moment, "append"))
+        if self.is_busy:
+            self.history.append(Commit("", self.moment, "append"))
         return self.moment
 
     def commits_since(self, moment: datetime) -> tuple[Commit, ...]:

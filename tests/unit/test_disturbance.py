@@ -127,16 +127,17 @@ def test_what_the_broker_accepts_and_does_not_do_is_no_fault(
         pytest.fail("the body ran without a witness")
 
 
-def test_a_writer_whose_commits_do_not_come_is_no_fault(
-    endpoints: FakeEndpoints, holding: Holding
+@pytest.mark.parametrize("is_busy", [False, True], ids=["nobody", "others"])
+def test_a_writer_whose_commits_do_not_come_is_no_fault_whoever_else_writes(
+    endpoints: FakeEndpoints, holding: Holding, *, is_busy: bool
 ) -> None:
-    endpoints.tables.is_deaf = True
+    endpoints.tables.is_deaf, endpoints.tables.is_busy = True, is_busy
 
     with pytest.raises(FaultNotInjected), held(ConflictCommits(TABLE), 5.0, holding):
         pytest.fail("the body ran without a witness")
 
 
-def test_commits_of_others_are_not_taken_for_ours(
+def test_commits_of_others_are_counted_beside_ours(
     endpoints: FakeEndpoints, holding: Holding
 ) -> None:
     with held(ConflictCommits(TABLE), 5.0, holding) as hold:

@@ -19,6 +19,8 @@ PoisonKind = Literal["bad-magic", "unknown-schema", "truncated"]
 MOST_RECORDS: Final = 10
 _UNKNOWN_SCHEMA: Final = 2**31 - 1
 _HEADER_BYTES: Final = 5
+_AROUND_BYTES: Final = 128
+"""At most so much a batch adds to the one value in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ class OversizedRecord:
         """Struck once it is in the topic, or is known to be refused there."""
         topic = system.endpoints.topic()
         found = topic.marked(self.tag, self.since)
-        refused = not found and topic.refuses(self.size)
+        refused = not found and topic.refuses(self.size + _AROUND_BYTES)
         seen = {"bytes": self.size, "records_in_topic": found, "too_large": refused}
         return Witnessed(found > 0 or refused, active=False, seen=seen)
 
