@@ -1,6 +1,6 @@
 """Holding faults of topic and table for a run: the path of every action on them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from k2chaos.errors import Unsupported, UsageError
@@ -13,12 +13,12 @@ _SLACK_SECONDS = 60.0
 """What lives in a thread of ours ends by itself so long after it should have been ended."""
 
 
-def hold_topic(run: Run, kind: Callable[..., Fault], wish: Wish, **fields: Any) -> dict[str, Any]:
+def hold_topic(run: Run, kind: type[Any], wish: Wish, **fields: Any) -> dict[str, Any]:
     """Hold ``kind(topic, **fields)``; `Unsupported` where the pipeline has no topic."""
     return _hold(run, "topic", kind, wish, fields)
 
 
-def hold_table(run: Run, kind: Callable[..., Fault], wish: Wish, **fields: Any) -> dict[str, Any]:
+def hold_table(run: Run, kind: type[Any], wish: Wish, **fields: Any) -> dict[str, Any]:
     """Hold ``kind(table, **fields)``; `Unsupported` where the pipeline has no table."""
     return _hold(run, "table", kind, wish, fields)
 
@@ -42,7 +42,7 @@ def refuse_bad_number(name: str, value: Any, least: float, most: float) -> None:
 
 
 def _hold(
-    run: Run, stage: str, kind: Callable[..., Fault], wish: Wish, fields: dict[str, Any]
+    run: Run, stage: str, kind: type[Any], wish: Wish, fields: dict[str, Any]
 ) -> dict[str, Any]:
     def chosen() -> Iterator[Fault]:
         with run.noting_unsupported():
@@ -51,6 +51,15 @@ def _hold(
                 has = ", ".join(run.pipeline.stages)
                 message = f"pipeline {run.pipeline.name} has no {stage}; its stages: {has}"
                 raise Unsupported(message)
+        _refuse_overlap(run, kind.kind)
         yield kind(Endpoint(stage, place.name), **fields)
 
     return hold_all(run, chosen(), wish)
+
+
+def _refuse_overlap(run: Run, kind: str) -> None:
+    """Two of a kind would each take the other's setting for what was there before."""
+    held = [entry.fault_id for entry in run.open_faults() if entry.fault.get("kind") == kind]
+    if held:
+        message = f"{kind} is held already ({held[0]}); one at a time. Nothing was touched"
+        raise UsageError(message)

@@ -237,6 +237,15 @@ def test_a_pipeline_without_a_topic_has_nothing_to_disturb(tmp_path: Path) -> No
     assert [one["event"] for one in read_run(run.folder.path).events] == ["unsupported"]
 
 
+def test_two_of_a_kind_are_refused_for_each_would_restore_the_other(tmp_path: Path) -> None:
+    run = fake_run(tmp_path)
+    fault = fault_to_json(StarveWrites(TOPIC))
+    run.ledger.tried("starve-writes-1", fault, run.clock.now(), at=run.clock.now())
+
+    with pytest.raises(UsageError, match="held already"):
+        hold_topic(run, StarveWrites, Wish("broker", 5.0))
+
+
 @pytest.mark.parametrize("value", [0, -1, True, "much", float("nan"), 11])
 def test_a_number_out_of_bounds_is_refused(value: Any) -> None:
     with pytest.raises(UsageError, match="from 1 to 10"):
