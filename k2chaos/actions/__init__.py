@@ -19,26 +19,42 @@ from k2chaos.actions.feed import (
 )
 from k2chaos.actions.process import crash, freeze_process, kill, pause, restart, stop
 from k2chaos.actions.resources import squeeze_cpu, squeeze_memory, squeeze_processes
+from k2chaos.actions.table import conflict_commits
+from k2chaos.actions.topic import (
+    impersonate_sink,
+    join_group,
+    oversized_record,
+    poison_records,
+    squeeze_record_size,
+    starve_writes,
+)
 from k2chaos.actions.waiting import await_recovery
 
 __all__ = [
     "await_recovery",
     "burst",
+    "conflict_commits",
     "crash",
     "delay_trades",
     "disconnect_storm",
     "disconnect_subscribers",
     "duplicate_trades",
     "freeze_process",
+    "impersonate_sink",
+    "join_group",
     "kill",
     "malform_frames",
+    "oversized_record",
     "pause",
+    "poison_records",
     "refuse_connections",
     "reorder_trades",
     "restart",
     "squeeze_cpu",
     "squeeze_memory",
     "squeeze_processes",
+    "squeeze_record_size",
     "stall_feed",
+    "starve_writes",
     "stop",
 ]

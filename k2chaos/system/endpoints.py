@@ -12,6 +12,9 @@ from typing import Protocol
 from k2chaos.errors import Unsupported
 from k2chaos.pipeline_file import load_pipeline
 from k2chaos.system.exchange import ExchangeClient
+from k2chaos.system.kafka import TopicControl
+from k2chaos.system.kafka.control import KafkaControl
+from k2chaos.system.table_control import IcebergControl, TableControl
 
 
 class Endpoints(Protocol):
@@ -20,6 +23,12 @@ class Endpoints(Protocol):
     def exchange(self) -> ExchangeClient:
         """The exchange's control API."""
 
+    def topic(self) -> TopicControl:
+        """The topic, with the group that reads it."""
+
+    def table(self) -> TableControl:
+        """The table, as another writer sees it."""
+
 
 @dataclass(frozen=True, slots=True)
 class NoEndpoints:
@@ -27,8 +36,15 @@ class NoEndpoints:
 
     def exchange(self) -> ExchangeClient:
         """Not known."""
-        message = "no pipeline file says where the exchange is"
-        raise Unsupported(message)
+        raise _unnamed(stage="exchange")
+
+    def topic(self) -> TopicControl:
+        """Not known."""
+        raise _unnamed(stage="topic")
+
+    def table(self) -> TableControl:
+        """Not known."""
+        raise _unnamed(stage="table")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +65,27 @@ class FileEndpoints:
             raise Unsupported(message)
         return ExchangeClient(pipeline.exchange.control)
 
+    def topic(self) -> TopicControl:
+        """The topic; `Unsupported` where the pipeline has none."""
+        pipeline = load_pipeline(self.path).pipeline
+        if pipeline.topic is None:
+            message = f"pipeline {pipeline.name} has no topic"
+            raise Unsupported(message)
+        return KafkaControl(pipeline.topic)
+
+    def table(self) -> TableControl:
+        """The table; `Unsupported` where the pipeline has none."""
+        pipeline = load_pipeline(self.path).pipeline
+        if pipeline.table is None:
+            message = f"pipeline {pipeline.name} has no table"
+            raise Unsupported(message)
+        return IcebergControl(pipeline.table, pipeline.record)
+
 
 def endpoints_of(path: Path | None) -> Endpoints:
     """Those of the pipeline file at *path*; none where there is no path."""
     return FileEndpoints(path) if path else NoEndpoints()
+
+
+def _unnamed(stage: str) -> Unsupported:
+    return Unsupported(f"no pipeline file says where the {stage} is")

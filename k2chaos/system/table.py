@@ -1,5 +1,5 @@
 """
-The table as a place where records can be seen; the only importer of pyiceberg.
+The table as a place where records can be seen; with `table_control` the importer of pyiceberg.
 
 Rules: looking changes nothing; every request to catalog and store has a timeout and no hidden
 retries, for a store that needs three attempts is not the store we report as healthy. PyIceberg
@@ -67,16 +67,16 @@ class TableClient:
 
     def snapshot_id(self) -> int | None:
         """The current snapshot; ``None`` where nothing was ever written."""
-        with self._lock, self._translating("asking for the snapshot"):
-            snapshot = self._load().current_snapshot()
+        with self._lock, self.translating("asking for the snapshot"):
+            snapshot = self.load().current_snapshot()
             return snapshot.snapshot_id if snapshot else None
 
     def read(self, event_time_from: datetime, margin: timedelta = timedelta(0)) -> pa.Table:
         """All records of the current snapshot from *margin* before *event_time_from* on."""
-        with self._lock, self._translating("reading records"):
+        with self._lock, self.translating("reading records"):
             from pyiceberg.expressions import GreaterThanOrEqual
 
-            table = self._load()
+            table = self.load()
             since = self._literal(table, event_time_from - margin)
             names = (self.record.key, self.record.sequence.field, self.record.event_time)
             column = self.record.event_time
@@ -91,8 +91,8 @@ class TableClient:
         The first look reads the newest files until it has seen all *keys*; later ones read the
         files that came since, keep the maximum, and go on in search of *keys* never seen.
         """
-        with self._lock, self._translating("asking for the newest records"):
-            table = self._load()
+        with self._lock, self.translating("asking for the newest records"):
+            table = self.load()
             snapshot = table.current_snapshot()
             if snapshot is None:
                 return {}
@@ -193,7 +193,7 @@ class TableClient:
             moment = moment.replace(tzinfo=None)
         return moment.isoformat()
 
-    def _load(self) -> "IcebergTable":
+    def load(self) -> "IcebergTable":
         """
         The table as it is now.
 
@@ -226,7 +226,7 @@ class TableClient:
         return load_catalog("k2chaos", **properties)
 
     @contextmanager
-    def _translating(self, what: str) -> Iterator[None]:
+    def translating(self, what: str) -> Iterator[None]:
         """Turn the exceptions of PyIceberg, requests and Arrow into ours."""
         from pyiceberg import exceptions
 

@@ -1,5 +1,5 @@
 """
-The topic as a place where records can be seen; the only importer of confluent_kafka.
+The topic as a place where records can be seen; with `kafka` the importer of confluent_kafka.
 
 Rules: looking leaves no trace (partitions are assigned, no group is joined, nothing is committed);
 only committed records count; every call ends within its deadline, whatever the broker does.

@@ -6,8 +6,12 @@ from typing import Any, Final
 from k2chaos.system.faults import Fault
 from k2chaos.system.faults.feed import FEED_FAULTS, Burst, FeedFault
 from k2chaos.system.faults.freeze import Freeze
+from k2chaos.system.faults.group import ImpersonateSink, JoinGroup
 from k2chaos.system.faults.process import Crash, Kill, Pause, Restart, Stop
+from k2chaos.system.faults.records import OversizedRecord, PoisonRecords
 from k2chaos.system.faults.resources import SqueezeCpu, SqueezeMemory, SqueezeProcesses
+from k2chaos.system.faults.table import ConflictCommits
+from k2chaos.system.faults.topic import SqueezeRecordSize, StarveWrites
 
 EXAMPLES: Final[Mapping[str, Callable[[Any], Fault]]] = {
     "pause": Pause,
@@ -25,3 +29,14 @@ EXAMPLES: Final[Mapping[str, Callable[[Any], Fault]]] = {
 _OF_THE_FEED: Final[tuple[type[FeedFault], ...]] = (*FEED_FAULTS, Burst)
 FEED_EXAMPLES: Final[Mapping[str, Callable[[Any], Fault]]] = {one.kind: one for one in _OF_THE_FEED}
 """The same, on the feed of an exchange."""
+
+DATA_EXAMPLES: Final[Mapping[str, Callable[[Any], Fault]]] = {
+    "starve-writes": StarveWrites,
+    "squeeze-record-size": SqueezeRecordSize,
+    "join-group": JoinGroup,
+    "impersonate-sink": ImpersonateSink,
+    "conflict-commits": ConflictCommits,
+    "poison-records": PoisonRecords,
+    "oversized-record": OversizedRecord,
+}
+"""The same, on a topic or a table."""
