@@ -19,6 +19,7 @@ from typing import Any, Final
 from k2chaos.experiment_file import CONTROL_MODULE, OUR_MODULES
 from k2chaos.lint.shape import is_number
 from k2chaos.pipeline import ROLES, STAGES, Pipeline
+from k2chaos.system.amounts import AMOUNTS, what_is_wrong
 from k2chaos.system.bounds import LONGEST_START_SECONDS
 
 Doors = Callable[[str], ModuleType | None]
@@ -234,6 +235,10 @@ def _is_positive(
     return None if value > 0 else f"must be above 0, not {value}"
 
 
+def _is_within(value: Any, parameter: inspect.Parameter, _pipeline: Pipeline | None) -> str | None:
+    return what_is_wrong(parameter.name, value)
+
+
 def _is_named(value: Any, _parameter: inspect.Parameter, _pipeline: Pipeline | None) -> str | None:
     return None if value.strip() else "must not be empty"
 
@@ -249,4 +254,5 @@ _MEANINGS: Final[Mapping[str, Callable[[Any, inspect.Parameter, Pipeline | None]
     "grace": _is_grace,
     "process": _is_named,
     "start_after": _is_start,
+    **dict.fromkeys(AMOUNTS, _is_within),
 }

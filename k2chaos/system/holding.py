@@ -139,18 +139,6 @@ def refuse_bad_share(cores: Any) -> None:
         raise UsageError(message)
 
 
-def refuse_bad_headroom(headroom: Any) -> None:
-    """
-    Check how much more a squeezed container may use than it does now.
-
-    Raises:
-        UsageError: It is no whole number, or negative.
-    """
-    if isinstance(headroom, bool) or not isinstance(headroom, int) or headroom < 0:
-        message = f"headroom must be a whole number, 0 or more, not {headroom!r}"
-        raise UsageError(message)
-
-
 def _noun(entry: Mapping[str, Any]) -> str:
     """What the evidence calls it."""
     return "injection" if entry["kind"] in INJECTIONS else "fault"
