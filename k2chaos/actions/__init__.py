@@ -6,6 +6,17 @@ gone before the action returns. Actions need a run to answer for them, so the ex
 declare the control ``k2chaos.controls``.
 """
 
+from k2chaos.actions.feed import (
+    burst,
+    delay_trades,
+    disconnect_storm,
+    disconnect_subscribers,
+    duplicate_trades,
+    malform_frames,
+    refuse_connections,
+    reorder_trades,
+    stall_feed,
+)
 from k2chaos.actions.process import crash, freeze_process, kill, pause, restart, stop
 from k2chaos.actions.resources import squeeze_cpu, squeeze_memory, squeeze_processes
 from k2chaos.actions.table import conflict_commits
@@ -21,20 +32,29 @@ from k2chaos.actions.waiting import await_recovery
 
 __all__ = [
     "await_recovery",
+    "burst",
     "conflict_commits",
     "crash",
+    "delay_trades",
+    "disconnect_storm",
+    "disconnect_subscribers",
+    "duplicate_trades",
     "freeze_process",
     "impersonate_sink",
     "join_group",
     "kill",
+    "malform_frames",
     "oversized_record",
     "pause",
     "poison_records",
+    "refuse_connections",
+    "reorder_trades",
     "restart",
     "squeeze_cpu",
     "squeeze_memory",
     "squeeze_processes",
     "squeeze_record_size",
+    "stall_feed",
     "starve_writes",
     "stop",
 ]

@@ -19,7 +19,8 @@ from typing import Any, Final, get_args
 from k2chaos.experiment_file import CONTROL_MODULE, OUR_MODULES
 from k2chaos.lint.shape import is_number
 from k2chaos.pipeline import ROLES, STAGES, Pipeline
-from k2chaos.system.faults.records import MOST_RECORDS, PoisonKind
+from k2chaos.system.amounts import AMOUNTS, what_is_wrong
+from k2chaos.system.faults.records import PoisonKind
 
 Doors = Callable[[str], ModuleType | None]
 
@@ -233,6 +234,10 @@ def _is_positive(
     return None if value > 0 else f"must be above 0, not {value}"
 
 
+def _is_within(value: Any, parameter: inspect.Parameter, _pipeline: Pipeline | None) -> str | None:
+    return what_is_wrong(parameter.name, value)
+
+
 def _is_named(value: Any, _parameter: inspect.Parameter, _pipeline: Pipeline | None) -> str | None:
     return None if value.strip() else "must not be empty"
 
@@ -240,10 +245,6 @@ def _is_named(value: Any, _parameter: inspect.Parameter, _pipeline: Pipeline | N
 def _is_poison(value: Any, _parameter: inspect.Parameter, _pipeline: Pipeline | None) -> str | None:
     kinds = get_args(PoisonKind)
     return None if value in kinds else f'"{value}" is no poison; there are {", ".join(kinds)}'
-
-
-def _is_few(value: Any, _parameter: inspect.Parameter, _pipeline: Pipeline | None) -> str | None:
-    return None if 0 < value <= MOST_RECORDS else f"must be 1 to {MOST_RECORDS}, not {value}"
 
 
 _MEANINGS: Final[Mapping[str, Callable[[Any, inspect.Parameter, Pipeline | None], str | None]]] = {
@@ -257,10 +258,8 @@ _MEANINGS: Final[Mapping[str, Callable[[Any, inspect.Parameter, Pipeline | None]
     "grace": _is_grace,
     "process": _is_named,
     "start_after": _is_not_negative,
-    "bytes_per_second": _is_positive,
-    "max_bytes": _is_positive,
-    "per_second": _is_positive,
     "poison": _is_poison,
-    "records": _is_few,
-    "size": _is_positive,
+    "headroom": _is_not_negative,
+    "headroom_mib": _is_not_negative,
+    **dict.fromkeys(AMOUNTS, _is_within),
 }

@@ -28,19 +28,6 @@ def longest_of(wish: Wish) -> float:
     return wish.start_after_seconds + wish.duration_seconds + _SLACK_SECONDS
 
 
-def refuse_bad_number(name: str, value: Any, least: float, most: float) -> None:
-    """
-    Check a parameter of a fault.
-
-    Raises:
-        UsageError: It is no number, or out of bounds.
-    """
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not (is_number and least <= value <= most):
-        message = f"{name} must be a number from {least:g} to {most:g}, not {value!r}"
-        raise UsageError(message)
-
-
 def _hold(
     run: Run, stage: str, kind: type[Any], wish: Wish, fields: dict[str, Any]
 ) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from k2chaos.errors import AmbiguousTarget, ContainerNotFound, TargetNotReady
 from k2chaos.evidence.ledger import FaultLedger, read_ledger
 from k2chaos.system.engine import DockerRuntime
 from k2chaos.system.faults import System
-from k2chaos.system.faults.catalogue import FAULTS
 from k2chaos.system.faults.held import Holding, held, watch
 from k2chaos.system.faults.process import Pause
 from k2chaos.system.faults.resources import SqueezeCpu
@@ -137,7 +136,7 @@ def test_other_projects_are_not_listed(bench: Bench) -> None:
     assert () == bench.runtime.containers(f"{bench.target.project}-other")
 
 
-@pytest.mark.parametrize("kind", sorted(FAULTS))
+@pytest.mark.parametrize("kind", sorted(EXAMPLES))
 def test_every_fault_is_seen_and_leaves_nothing_behind(
     kind: str, bench: Bench, tmp_path: Path
 ) -> None:

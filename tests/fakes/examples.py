@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from k2chaos.system.faults import Fault
+from k2chaos.system.faults.feed import FEED_FAULTS, Burst, FeedFault
 from k2chaos.system.faults.freeze import Freeze
 from k2chaos.system.faults.group import ImpersonateSink, JoinGroup
 from k2chaos.system.faults.process import Crash, Kill, Pause, Restart, Stop
@@ -23,7 +24,11 @@ EXAMPLES: Final[Mapping[str, Callable[[Any], Fault]]] = {
     "squeeze-memory": lambda target: SqueezeMemory(target, 2),
     "squeeze-processes": SqueezeProcesses,
 }
-"""The name of a kind, and what makes an example of it on a target."""
+"""The name of a kind, and what makes an example of it on a container."""
+
+_OF_THE_FEED: Final[tuple[type[FeedFault], ...]] = (*FEED_FAULTS, Burst)
+FEED_EXAMPLES: Final[Mapping[str, Callable[[Any], Fault]]] = {one.kind: one for one in _OF_THE_FEED}
+"""The same, on the feed of an exchange."""
 
 DATA_EXAMPLES: Final[Mapping[str, Callable[[Any], Fault]]] = {
     "starve-writes": StarveWrites,

@@ -20,7 +20,7 @@ from k2chaos.system.faults.process import Crash, Pause, Stop
 from k2chaos.system.interrupt import SIGNALS
 from k2chaos.system.runtime import Container, Verb
 from tests.fakes.clock import FakeClock
-from tests.fakes.examples import DATA_EXAMPLES, EXAMPLES
+from tests.fakes.examples import DATA_EXAMPLES, EXAMPLES, FEED_EXAMPLES
 from tests.fakes.runs import fake_holding
 from tests.fakes.runtime import FakeRuntime
 
@@ -237,7 +237,7 @@ def test_a_crash_is_not_sent_to_a_process_that_took_the_old_number(tmp_path: Pat
 
 
 def test_every_kind_has_an_example() -> None:
-    assert {*FAULTS, *INJECTIONS} == {*EXAMPLES, *DATA_EXAMPLES}
+    assert {*FAULTS, *INJECTIONS} == {*EXAMPLES, *FEED_EXAMPLES, *DATA_EXAMPLES}
 
 
 def test_every_kind_has_the_name_of_the_action_that_asks_for_it() -> None:

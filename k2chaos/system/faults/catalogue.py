@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from k2chaos.errors import FaultError
 from k2chaos.system.faults import Fault, adapter_of
+from k2chaos.system.faults.feed import FEED_FAULTS, Burst
 from k2chaos.system.faults.freeze import Freeze
 from k2chaos.system.faults.group import ImpersonateSink, JoinGroup
 from k2chaos.system.faults.process import Crash, Kill, Pause, Restart, Stop
@@ -19,18 +20,17 @@ from k2chaos.system.faults.resources import SqueezeCpu, SqueezeMemory, SqueezePr
 from k2chaos.system.faults.table import ConflictCommits
 from k2chaos.system.faults.topic import SqueezeRecordSize, StarveWrites
 
-FAULTS: Final[Mapping[str, type[Any]]] = {
-    kind.kind: kind
-    for kind in (
-        *(StarveWrites, SqueezeRecordSize, JoinGroup, ImpersonateSink, ConflictCommits),
-        *(Pause, Stop, Kill, Crash, Restart, Freeze),
-        *(SqueezeCpu, SqueezeMemory, SqueezeProcesses),
-    )
-}
+_KINDS: Final[tuple[type[Any], ...]] = (
+    *(Pause, Stop, Kill, Crash, Restart, Freeze),
+    *(SqueezeCpu, SqueezeMemory, SqueezeProcesses),
+    *FEED_FAULTS,
+    *(StarveWrites, SqueezeRecordSize, JoinGroup, ImpersonateSink, ConflictCommits),
+)
+FAULTS: Final[Mapping[str, type[Any]]] = {kind.kind: kind for kind in _KINDS}
 """A new kind of fault is one class in one of the modules beside this one, and its name here."""
 
 INJECTIONS: Final[Mapping[str, type[Any]]] = {
-    kind.kind: kind for kind in (PoisonRecords, OversizedRecord)
+    kind.kind: kind for kind in (Burst, PoisonRecords, OversizedRecord)
 }
 """
 What is held like a fault and is none, because what it did stays: records that were written, trades
