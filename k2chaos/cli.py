@@ -12,6 +12,7 @@ from typing import Final
 
 import click
 
+from k2chaos.cli_faults import heal, status, stop
 from k2chaos.cli_lab import lab
 from k2chaos.last_line import exit_code_of
 
@@ -138,63 +139,6 @@ def plan(pipeline: str | None, file: str) -> int:
     return 0 if resolved.can_run else EXIT_INCONCLUSIVE
 
 
-@cli.command(short_help="Undo faults that are still open.")
-@click.argument("fault_id", metavar="[ID]", required=False)
-def heal(fault_id: str | None) -> int:
-    """
-    Undo faults that are still open, or the one called ID; safe to repeat.
-
-    Works from any directory: open faults are on record in the state directory
-    ($XDG_STATE_HOME/k2chaos). During a run this heals too, and that run ends inconclusive. Exit
-    code 0 when nothing is open any more, 3 when something could not be undone.
-
-    \b
-    Example:
-      k2chaos heal
-    """  # noqa: D301
-    from k2chaos.clock import SystemClock
-    from k2chaos.evidence.state import state_directory
-    from k2chaos.system.engine import connect
-    from k2chaos.system.faults.healing import heal_open
-
-    healings = heal_open(state_directory(), connect, SystemClock(), fault_id)
-    for one in healings:
-        click.echo(f"{one.outcome}: {one.kind} of {one.target} ({one.fault_id}) {one.detail}")
-    if not healings:
-        click.echo("no fault is open")
-    return EXIT_INCONCLUSIVE if any(one.outcome != "healed" for one in healings) else 0
-
-
-@cli.command("status", short_help="Open faults and running experiments.")
-def status() -> int:
-    """
-    List open faults and running experiments; touches nothing, heals nothing.
-
-    Exit code 0 when no fault is open that nobody answers for, else 3.
-
-    \b
-    Example:
-      k2chaos status
-    """  # noqa: D301
-    from k2chaos.clock import SystemClock
-    from k2chaos.evidence.state import state_directory
-    from k2chaos.system.faults import healing
-
-    found = healing.status(state_directory(), SystemClock())
-    for pipeline, holder in found.holders.items():
-        click.echo(f"running: {holder.run} on {pipeline}, process {holder.pid}, {holder.folder}")
-    for fault in found.open:
-        state = "abandoned; `k2chaos heal` undoes it" if fault.is_abandoned else "held by its run"
-        kind = fault.entry.fault.get("kind")
-        click.echo(f"open: {kind} of {fault.target} ({fault.entry.fault_id}): {state}")
-    for line in found.unreadable:
-        click.echo(f"unreadable: {line}")
-    if not (found.holders or found.open or found.unreadable):
-        click.echo("no run, and no fault is open")
-    is_clean = not found.unreadable and not any(fault.is_abandoned for fault in found.open)
-    return 0 if is_clean else EXIT_INCONCLUSIVE
-
-
 @cli.command(short_help="Is everything there that a run needs?")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of the table.")
 @click.pass_obj
@@ -257,4 +201,5 @@ def validate_pipeline(pipeline: str | None, *, seconds: float, as_json: bool) ->
     return exit_code(checks)
 
 
-cli.add_command(lab)
+for command in (heal, stop, status, lab):
+    cli.add_command(command)

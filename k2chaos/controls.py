@@ -132,7 +132,9 @@ def after_experiment_control(context: Experiment, state: Journal = None, **_argu
     with run.interrupt.shield():
         try:
             if run.interrupt.requested.is_set():
-                run.folder.append_event("interrupted", reason=run.interrupt.reason)
+                run.folder.append_event(
+                    "interrupted", reason=run.interrupt.reason, code=run.interrupt.code
+                )
             elif _has_something_to_prove(run, state):
                 gather_records(run)
             run.folder.append_event("ended")

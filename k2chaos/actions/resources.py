@@ -4,8 +4,9 @@ from typing import Any
 
 from chaoslib.types import Configuration, Secrets
 
+from k2chaos.system.amounts import refuse_bad_amount
 from k2chaos.system.faults.resources import SqueezeCpu, SqueezeMemory, SqueezeProcesses
-from k2chaos.system.holding import Wish, hold_for, refuse_bad_headroom, refuse_bad_share
+from k2chaos.system.holding import Wish, hold_for, refuse_bad_share
 from k2chaos.system.run import current_run
 
 
@@ -87,7 +88,7 @@ def squeeze_memory(
         FaultNotInjected: The limit is not in force, or hardly any of it is used.
         FaultNotHealed: The limit of before is not in force, or the container does not run.
     """
-    refuse_bad_headroom(headroom_mib)
+    refuse_bad_amount("headroom_mib", headroom_mib)
     return hold_for(
         current_run(),
         SqueezeMemory,
@@ -131,7 +132,7 @@ def squeeze_processes(
         FaultNotInjected: The limit is not in force.
         FaultNotHealed: The limit of before is not in force, or the container does not run.
     """
-    refuse_bad_headroom(headroom)
+    refuse_bad_amount("headroom", headroom)
     return hold_for(
         current_run(),
         SqueezeProcesses,

@@ -8,6 +8,8 @@ in the run folder, which stays. A last line cut short by a crash is ignored (wha
 said had not happened yet); any other unreadable line is told, never skipped in silence.
 """
 
+import contextlib
+import errno
 import json
 import os
 import threading
@@ -124,15 +126,42 @@ class FaultLedger:
     def close(self) -> None:
         """Drop the state directory's copy if nothing in it is open any more."""
         with self._lock:
-            if self.paths[0].exists() and not read_ledger(self.paths[0]).open:
-                self.paths[0].unlink()
+            drop_when_done(self.paths[0])
 
     def _append(self, event: Event, fault_id: str, at: datetime, facts: Mapping[str, Any]) -> None:
         line = {"schema": 1, "event": event, "fault_id": fault_id, "at": at.isoformat(), **facts}
         text = json.dumps(line, default=str) + "\n"
+        troubles: dict[Path, OSError] = {}
         with self._lock:
             for path in self.paths:
-                _append_durably(path, text)
+                try:
+                    _append_durably(path, text)
+                except OSError as error:
+                    troubles[path] = error
+            if troubles and event == "tried":
+                for path in (one for one in self.paths if one not in troubles):
+                    _take_back(path, text)  # what is never injected must not stay open
+        if troubles:
+            _tell(event, fault_id, troubles)
+
+
+def drop_when_done(path: Path) -> None:
+    """Remove a ledger in which nothing is open; one with lines nobody can read is kept."""
+    reading = read_ledger(path)
+    if not reading.open and not reading.unreadable:
+        path.unlink(missing_ok=True)
+
+
+def _tell(event: Event, fault_id: str, troubles: Mapping[Path, OSError]) -> None:
+    """Raise, with what is to be done about it."""
+    where = "; ".join(f"{path}: {error.strerror or error}" for path, error in troubles.items())
+    advice = (
+        "nothing was injected; make room, or check who may write there"
+        if event == "tried"
+        else f"make room there, then `k2chaos heal {fault_id}` puts it right"
+    )
+    message = f"the fault ledger cannot say that {fault_id} is {event} ({where}): {advice}"
+    raise RunError(message)
 
 
 def _append_durably(path: Path, text: str) -> None:
@@ -143,11 +172,19 @@ def _append_durably(path: Path, text: str) -> None:
         line = text.encode()
         if os.write(descriptor, line) != len(line):
             os.ftruncate(descriptor, before)
-            message = f"the disk under {path} is full: the ledger cannot be kept"
-            raise RunError(message)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _take_back(path: Path, text: str) -> None:
+    """Remove the line *text* from the end, if it still is the end."""
+    line = text.encode()
+    with contextlib.suppress(OSError), path.open("r+b") as file:
+        start = file.seek(0, os.SEEK_END) - len(line)
+        if start >= 0 and file.seek(start) == start and file.read() == line:
+            file.truncate(start)
 
 
 def read_ledger(path: Path) -> LedgerReading:

@@ -101,10 +101,19 @@ def _damaged(case: Case) -> Iterator[str]:
     yield from case.evidence.damage
 
 
+def _ended_for(code: str) -> Callable[[Case], Iterator[str]]:
+    """Why the run was told to end, where it was for *code*."""
+    return lambda case: (
+        str(event.get("reason"))
+        for event in case.evidence.events_named("interrupted")[:1]
+        if event.get("code", "interrupted") == code
+    )
+
+
 def _interrupted(case: Case) -> Iterator[str]:
-    reasons = [str(event.get("reason")) for event in case.evidence.events_named("interrupted")]
-    if reasons:
-        yield f"interrupted by {reasons[0]}"
+    events = case.evidence.events_named("interrupted")
+    if events:
+        yield from (f"interrupted by {one}" for one in _ended_for("interrupted")(case))
     elif case.evidence.journal.get("status") in {"interrupted", "aborted"}:
         yield f"Chaos Toolkit's status is {case.evidence.journal['status']}"
 
@@ -231,6 +240,10 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("stage-unavailable", "fail", "a stage refused, hung or erred", _stage_unavailable),
     Rule("never-recovered", "fail", "the recovery deadline passed", _never_recovered),
     Rule("evidence-damaged", "inconclusive", "evidence is missing or unreadable", _damaged),
+    Rule(
+        "stop-condition", "inconclusive", "a stop condition was met", _ended_for("stop-condition")
+    ),
+    Rule("stopped", "inconclusive", "somebody stopped the run", _ended_for("stopped")),
     Rule("interrupted", "inconclusive", "the run was told to end", _interrupted),
     Rule("dry-run", "inconclusive", "nothing was really done", _dry),
     Rule("baseline-unmet", "inconclusive", "all was not well before the fault", _baseline_unmet),

@@ -26,6 +26,7 @@ EXIT_CODES: Final[Mapping[Word, int]] = {
 }
 _WORST_FIRST: Final = (1, EXIT_CRASH, EXIT_USAGE, 3, 0)
 NO_VERDICT: Final = "no-verdict"
+STOPPED: Final = "stopped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,11 @@ class Outcome:
     def has_no_verdict(self) -> bool:
         """Whether the run ended before it could judge, and perhaps before it could heal."""
         return any(reason.code == NO_VERDICT for reason in self.reasons)
+
+    @property
+    def was_stopped(self) -> bool:
+        """Whether `k2chaos stop` ended it, which means what was to come after it, too."""
+        return any(reason.code == STOPPED for reason in self.reasons)
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,10 +158,10 @@ def _job(file: ExperimentFile, request: Request) -> Job:
 
 
 def _run_all(jobs: tuple[Job, ...], request: Request, clock: Clock) -> tuple[Outcome, ...]:
-    outcomes = []
+    outcomes: list[Outcome] = []
     with Relay() as relay:
         for number, job in enumerate(jobs, start=1):
-            if relay.is_interrupted:
+            if relay.is_interrupted or any(one.was_stopped for one in outcomes):
                 outcomes.append(not_run(job.name, job.claim))
                 continue
             if len(jobs) > 1:

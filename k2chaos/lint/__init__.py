@@ -14,8 +14,9 @@ from typing import Any, Final
 
 from k2chaos.experiment_file import CONTROL_MODULE, declares_control, uses_k2chaos
 from k2chaos.lint.activity import lint_activity, lint_controls
-from k2chaos.lint.arguments import Doors, Scope, import_door
+from k2chaos.lint.arguments import Doors, Scope, import_door, nearest
 from k2chaos.lint.shape import is_number, mappings, required_texts, unknown_keys
+from k2chaos.lint.together import lint_together
 from k2chaos.pipeline import Pipeline
 
 _TOP: Final = (
@@ -60,6 +61,7 @@ def lint_experiment(
         *lint_controls(tree.get("controls"), "controls", scope),
         *_lint_hypothesis(tree.get("steady-state-hypothesis"), scope),
         *_lint_method(tree, scope),
+        *lint_together(tree, scope),
         *_lint_activities(tree.get("rollbacks"), "rollbacks", scope),
         *_lint_names(tree),
         *_lint_runtime(tree),
@@ -179,8 +181,23 @@ def _lint_names(tree: Mapping[Any, Any]) -> Iterator[str]:
                 yield f'{path}.name: "{name}" is already the name of {first[name]}'
     for where, value in places.items():
         for path, activity in mappings(value, where, []):
-            if "ref" in activity and activity["ref"] not in [*first]:
-                yield f"{path}.ref: no activity has this name"
+            if "ref" in activity:
+                yield from _lint_reference(activity, path, first)
+
+
+def _lint_reference(
+    activity: Mapping[Any, Any], path: str, named: Mapping[str, str]
+) -> Iterator[str]:
+    """It must name an activity; upstream ignores what stands beside it, but for `background`."""
+    name = activity["ref"]
+    if not isinstance(activity.get("background", False), bool):
+        yield f"{path}.background: must be true or false"
+    if not isinstance(name, str) or name not in named:
+        known = nearest(str(name), tuple(named)) if named else ""
+        yield f"{path}.ref: no activity has this name{known}"
+    for key in activity:
+        if key not in ("ref", "background"):
+            yield f"{path}.{key}: stands beside ref, and would be ignored: write it there"
 
 
 def _lint_runtime(tree: Mapping[Any, Any]) -> list[str]:

@@ -20,6 +20,7 @@ from k2chaos.experiment_file import CONTROL_MODULE, OUR_MODULES
 from k2chaos.lint.shape import is_number
 from k2chaos.pipeline import ROLES, STAGES, Pipeline
 from k2chaos.system.amounts import AMOUNTS, what_is_wrong
+from k2chaos.system.bounds import LONGEST_START_SECONDS
 from k2chaos.system.faults.records import PoisonKind
 
 Doors = Callable[[str], ModuleType | None]
@@ -99,7 +100,7 @@ def lint_call(
         return []
     door = scope.doors(module)
     if door is None:
-        hint = _nearest(module, DOORS)
+        hint = nearest(module, DOORS)
         return [f"{where}.module: k2chaos has no module {module}{hint}"]
     function, mistakes = _function(door, module, provider, where)
     if _KINDS.get(module, kind) != kind:
@@ -109,7 +110,8 @@ def lint_call(
     return mistakes + _lint_arguments(function, provider, f"{where}.arguments", scope, extra)
 
 
-def _nearest(word: str, words: tuple[str, ...]) -> str:
+def nearest(word: str, words: tuple[str, ...]) -> str:
+    """A hint for a word that is not one of *words*."""
     near = difflib.get_close_matches(word, words, n=1)
     return f"; did you mean {near[0]}?" if near else f"; there are: {', '.join(words)}"
 
@@ -122,7 +124,7 @@ def _function(
     if not isinstance(name, str) or not name:
         return None, [f"{where}.func: is missing; {module} has: {', '.join(names)}"]
     if name not in names:
-        return None, [f"{where}.func: {module} has no {name}{_nearest(name, names)}"]
+        return None, [f"{where}.func: {module} has no {name}{nearest(name, names)}"]
     return getattr(door, name), []
 
 
@@ -156,7 +158,7 @@ def _strangers_and_missing(
 ) -> Iterator[str]:
     for name in given:
         if name not in parameters:
-            yield f"{where}.{name}: unknown argument{_nearest(str(name), tuple(parameters))}"
+            yield f"{where}.{name}: unknown argument{nearest(str(name), tuple(parameters))}"
     for name, parameter in parameters.items():
         is_required = parameter.default is inspect.Parameter.empty
         if is_required and name not in given and name not in extra:
@@ -222,10 +224,10 @@ def _is_grace(value: Any, parameter: inspect.Parameter, pipeline: Pipeline | Non
     return None if value == 0 else _is_duration(value, parameter, pipeline)
 
 
-def _is_not_negative(
-    value: Any, _parameter: inspect.Parameter, _pipeline: Pipeline | None
-) -> str | None:
-    return None if value >= 0 else f"must be 0 or more, not {value}"
+def _is_start(value: Any, _parameter: inspect.Parameter, _pipeline: Pipeline | None) -> str | None:
+    if 0 <= value <= LONGEST_START_SECONDS:
+        return None
+    return f"must lie between 0 and {LONGEST_START_SECONDS:g} seconds, not {value}"
 
 
 def _is_positive(
@@ -257,9 +259,7 @@ _MEANINGS: Final[Mapping[str, Callable[[Any, inspect.Parameter, Pipeline | None]
     "seconds": _is_positive,
     "grace": _is_grace,
     "process": _is_named,
-    "start_after": _is_not_negative,
+    "start_after": _is_start,
     "poison": _is_poison,
-    "headroom": _is_not_negative,
-    "headroom_mib": _is_not_negative,
     **dict.fromkeys(AMOUNTS, _is_within),
 }

@@ -11,6 +11,7 @@ class Bounds(NamedTuple):
 
     least: float
     most: float
+    is_whole: bool = False
 
 
 AMOUNTS: Final[Mapping[str, Bounds]] = {
@@ -18,11 +19,13 @@ AMOUNTS: Final[Mapping[str, Bounds]] = {
     "milliseconds": Bounds(1, 4000),
     "every_seconds": Bounds(0.1, 60),
     "factor": Bounds(1.1, 100),
+    "headroom": Bounds(0, 100_000, is_whole=True),
+    "headroom_mib": Bounds(0, 1_000_000, is_whole=True),
     "bytes_per_second": Bounds(1, 1e9),
-    "max_bytes": Bounds(1, 1e9),
+    "max_bytes": Bounds(1, 1e9, is_whole=True),
     "per_second": Bounds(1, 50),
-    "records": Bounds(1, 10),
-    "size": Bounds(1, 1e8),
+    "records": Bounds(1, 10, is_whole=True),
+    "size": Bounds(1, 1e8, is_whole=True),
 }
 """By the name of the argument."""
 
@@ -30,10 +33,11 @@ AMOUNTS: Final[Mapping[str, Bounds]] = {
 def what_is_wrong(name: str, value: Any) -> str | None:
     """Why *value* is no *name* to ask for; ``None`` where it is one."""
     bounds = AMOUNTS[name]
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    kinds, noun = (int, "whole number") if bounds.is_whole else (int | float, "number")
+    is_number = isinstance(value, kinds) and not isinstance(value, bool)
     if is_number and bounds.least <= value <= bounds.most:
         return None
-    return f"must be a number from {bounds.least:g} to {bounds.most:g}, not {value!r}"
+    return f"must be a {noun} from {bounds.least:g} to {bounds.most:g}, not {value!r}"
 
 
 def refuse_bad_amount(name: str, value: Any) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from k2chaos.errors import Unsupported, UsageError
+from k2chaos.errors import Unsupported
 from k2chaos.system.faults import Fault
 from k2chaos.system.holding import Wish, hold_all
 from k2chaos.system.run import Run
@@ -38,15 +38,6 @@ def _hold(
                 has = ", ".join(run.pipeline.stages)
                 message = f"pipeline {run.pipeline.name} has no {stage}; its stages: {has}"
                 raise Unsupported(message)
-        _refuse_overlap(run, kind.kind)
         yield kind(Endpoint(stage, place.name), **fields)
 
     return hold_all(run, chosen(), wish)
-
-
-def _refuse_overlap(run: Run, kind: str) -> None:
-    """Two of a kind would each take the other's setting for what was there before."""
-    held = [entry.fault_id for entry in run.open_faults() if entry.fault.get("kind") == kind]
-    if held:
-        message = f"{kind} is held already ({held[0]}); one at a time. Nothing was touched"
-        raise UsageError(message)

@@ -7,21 +7,21 @@ touched.
 
 import contextlib
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from k2chaos.errors import UsageError
+from k2chaos.system.bounds import LONGEST_START_SECONDS
 from k2chaos.system.faults import Fault, Hold
 from k2chaos.system.faults.catalogue import INJECTIONS
 from k2chaos.system.faults.held import held, watch
 from k2chaos.system.run import Run
-from k2chaos.system.runtime import Container, Endpoint, select
+from k2chaos.system.runtime import select
 
 # The engine gives no less (a quota of 1 ms in a period of 100 ms).
 _FEWEST_CORES: Final = 0.01
-_LONGEST_START_SECONDS: Final = 3600.0
 _INTERNAL: Final = frozenset({"fault", "held_seconds", "watch_seconds"})
 
 
@@ -78,12 +78,12 @@ def hold_all(run: Run, chosen: Iterable[Fault], wish: Wish) -> dict[str, Any]:
         the evidence keeps apart, stand under ``injections``.
 
     Raises:
-        UsageError: The pipeline file's limits forbid it; nothing was touched.
+        UsageError: The pipeline file's limits forbid it, or something that is held and cannot be
+            held together with it; nothing was touched.
     """
     refuse_bad_duration(wish.duration_seconds, run.pipeline.limits.longest_fault_seconds)
-    refuse_bad_duration(wish.start_after_seconds, _LONGEST_START_SECONDS, "start_after")
+    refuse_bad_duration(wish.start_after_seconds, LONGEST_START_SECONDS, "start_after")
     faults = [*chosen]
-    _refuse_too_many(run, [fault.target for fault in faults])
     holding = run.holding()
     longest = wish.duration_seconds + max(getattr(one, "grace_seconds", 0.0) for one in faults)
     begin_at = None
@@ -92,6 +92,8 @@ def hold_all(run: Run, chosen: Iterable[Fault], wish: Wish) -> dict[str, Any]:
     records: list[Hold] = []
     try:
         with contextlib.ExitStack() as stack:
+            stack.enter_context(run.admission.of(faults, run.open_faults(), run.pipeline))
+            stack.enter_context(run.stop_conditions.watched())
             # One by one: those that were held before another failed must be on record too.
             records.extend(
                 stack.enter_context(held(fault, longest, holding, begin_at)) for fault in faults
@@ -137,43 +139,9 @@ def refuse_bad_share(cores: Any) -> None:
         raise UsageError(message)
 
 
-def refuse_bad_headroom(headroom: Any) -> None:
-    """
-    Check how much more a squeezed container may use than it does now.
-
-    Raises:
-        UsageError: It is no whole number, or negative.
-    """
-    if isinstance(headroom, bool) or not isinstance(headroom, int) or headroom < 0:
-        message = f"headroom must be a whole number, 0 or more, not {headroom!r}"
-        raise UsageError(message)
-
-
-def _refuse_too_many(run: Run, targets: Sequence[Container | Endpoint]) -> None:
-    limits = run.pipeline.limits
-    open_now = run.open_faults()
-    broken = {_impaired(entry.fault.get("target", {})) for entry in open_now}
-    services = broken | {_impaired(asdict(target)) for target in targets}
-    for name, count, limit in (
-        ("faults_at_once", len(open_now) + len(targets), limits.faults_at_once),
-        ("impaired_services_at_once", len(services), limits.impaired_services_at_once),
-    ):
-        if count > limit:
-            message = (
-                f"{len(targets)} faults asked for while {len(open_now)} are open: that makes "
-                f"{count}, and limits.{name} of pipeline {run.pipeline.name} is {limit}"
-            )
-            raise UsageError(message)
-
-
 def _noun(entry: Mapping[str, Any]) -> str:
     """What the evidence calls it."""
     return "injection" if entry["kind"] in INJECTIONS else "fault"
-
-
-def _impaired(target: Mapping[str, Any]) -> str:
-    """The service, or the stage, that a fault's target counts as."""
-    return str(target.get("service") or target.get("stage"))
 
 
 def _entry(wish: Wish, record: Hold) -> dict[str, Any]:

@@ -12,16 +12,22 @@ SIGTERM is turned into the same exception because chaostoolkit-lib 1.44 swallows
 
 import contextlib
 import logging
+import os
 import signal
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Final
+from typing import Final, Literal
 
 from k2chaos.errors import Interrupted
 
 logger = logging.getLogger("chaostoolkit")
+
+Code = Literal["interrupted", "stop-condition", "stopped"]
+
+STOP: Final = signal.SIGUSR1
+"""What `k2chaos stop` sends to a run; as SIGINT, but the evidence says who asked."""
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -34,23 +40,38 @@ class Interrupt:
     Attributes:
         requested: Set once; whoever waits, waits on this.
         reason: What asked for the end.
+        code: The same, in the verdict's words.
     """
 
     requested: threading.Event = field(default_factory=threading.Event)
     reason: str = ""
+    code: Code = "interrupted"
     _depth: int = 0
     _pending: bool = False
+    _is_installed: bool = False
+    _is_announced: bool = False
 
     def install(self) -> None:
         """Take over the signals; call from the main thread."""
-        for number in SIGNALS:
+        for number in (*SIGNALS, STOP):
             signal.signal(number, self._on_signal)
+        self._is_installed = True
 
-    def request(self, reason: str) -> None:
+    def request(self, reason: str, code: Code = "interrupted") -> None:
         """Ask the run to end; the first reason stays."""
         if not self.requested.is_set():
-            self.reason = reason
+            self.reason, self.code = reason, code
             self.requested.set()
+
+    def end(self, reason: str, code: Code) -> None:
+        """Ask the run to end, from any thread: the main thread hears of it as of a signal."""
+        if self.requested.is_set():
+            return
+        self.request(reason, code)
+        logger.warning("ending the run: %s", reason)
+        if self._is_installed:
+            self._is_announced = True
+            os.kill(os.getpid(), signal.SIGINT)
 
     def refuse_when_requested(self) -> None:
         """Raise `Interrupted` if the run was told to end: no further injection."""
@@ -96,10 +117,16 @@ class Interrupt:
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         name = signal.Signals(number).name
-        if self.requested.is_set():
+        if self._is_announced:
+            self._is_announced, name = False, self.reason
+        elif self.requested.is_set():
             logger.warning("%s again: healing is under way, and is not cut short", name)
             return
-        self.request(name)
+        elif number == STOP:
+            name = "k2chaos stop"
+            self.request("by `k2chaos stop`", "stopped")
+        else:
+            self.request(name)
         if self._depth:
             logger.warning("%s: ending as soon as this step is safe", name)
             self._pending = True

@@ -19,15 +19,17 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from k2chaos.clock import Clock
-from k2chaos.errors import OutsideRun, RunError, StageBlind, Unsupported, UsageError
+from k2chaos.errors import K2ChaosError, OutsideRun, RunError, StageBlind, Unsupported, UsageError
 from k2chaos.evidence.baseline import Baseline
 from k2chaos.evidence.folder import RunFolder, create_run_folder
 from k2chaos.evidence.ledger import FaultLedger, LedgerEntry, read_ledger
 from k2chaos.evidence.state import Holder, PipelineLock, state_directory
 from k2chaos.pipeline import Pipeline
 from k2chaos.pipeline_file import PipelineFile
+from k2chaos.system import engine_lock
+from k2chaos.system.admission import Admission
 from k2chaos.system.endpoints import FileEndpoints
-from k2chaos.system.engine import connect
+from k2chaos.system.engine import DockerRuntime, connect
 from k2chaos.system.faults import System
 from k2chaos.system.faults.healing import sweep
 from k2chaos.system.faults.held import Holding
@@ -36,6 +38,7 @@ from k2chaos.system.guardian.keeper import Guardian
 from k2chaos.system.interrupt import Interrupt
 from k2chaos.system.runtime import Runtime
 from k2chaos.system.stages import Stages, open_stages, take_baseline
+from k2chaos.system.stop_conditions import StopConditions, stop_conditions
 
 _DISTRIBUTIONS = ("chaostoolkit-k2chaos", "chaostoolkit", "chaostoolkit-lib")
 
@@ -48,6 +51,8 @@ class Run:
     Attributes:
         baseline: What stood when the run began; its window starts there.
         guardian: Heals what this process leaves open, however it ends.
+        stop_conditions: Watched while anything is held.
+        admission: Asked before anything is held.
     """
 
     pipeline_file: PipelineFile
@@ -59,6 +64,8 @@ class Run:
     interrupt: Interrupt
     baseline: Baseline
     guardian: Watcher
+    stop_conditions: StopConditions
+    admission: Admission
     _held: contextlib.ExitStack = field(repr=False)
 
     @property
@@ -167,7 +174,7 @@ def begin_run(
             pipeline_file.secrets,
         )
         try:
-            _hold(stack, directory, folder, pipeline, started)
+            _hold(stack, directory, folder, runtime, pipeline, started)
             _heal_leftovers(directory, pipeline, clock)
             baseline = take_baseline(stages, clock)
         except BaseException:
@@ -177,10 +184,10 @@ def begin_run(
         ledger = FaultLedger(
             folder.run,
             pipeline.compose.project,
-            (directory / "faults" / f"{folder.run}.jsonl", folder.ledger),
+            (_state_ledger(directory, folder.run), folder.ledger),
             pipeline_file.path,
         )
-        guardian = Guardian(ledger.paths[0], runtime.engine, folder.path / "guardian.log")
+        guardian = _guardian(ledger, runtime, folder)
         run = Run(
             pipeline_file,
             runtime,
@@ -191,6 +198,8 @@ def begin_run(
             interrupt,
             baseline,
             guardian,
+            stop_conditions(pipeline, stages, runtime, interrupt, clock),
+            Admission(),
             stack.pop_all(),
         )
     folder.append_event("began")
@@ -213,11 +222,31 @@ def _hold(
     stack: contextlib.ExitStack,
     directory: Path,
     folder: RunFolder,
+    runtime: DockerRuntime,
     pipeline: Pipeline,
     started: datetime,
 ) -> None:
-    holder = Holder(folder.run, os.getpid(), started.isoformat(), str(folder.path.absolute()))
-    stack.enter_context(PipelineLock(directory, pipeline.compose.project).held_by(holder))
+    """Take the lock of this user, then that of the engine."""
+    run, project, since = folder.run, pipeline.compose.project, started.isoformat()
+    holder = Holder(run, os.getpid(), since, str(folder.path.absolute()))
+    stack.enter_context(PipelineLock(directory, project).held_by(holder))
+    engine_lock.take(runtime, project, run, since)
+
+    def let_go() -> None:
+        if read_ledger(_state_ledger(directory, run)).open:
+            return  # whoever heals it (the guardian, or the next run) lets go
+        with contextlib.suppress(K2ChaosError):
+            engine_lock.release(runtime, project, run)
+
+    stack.callback(let_go)
+
+
+def _state_ledger(directory: Path, run: str) -> Path:
+    return directory / "faults" / f"{run}.jsonl"
+
+
+def _guardian(ledger: FaultLedger, runtime: Runtime, folder: RunFolder) -> Guardian:
+    return Guardian(ledger.paths[0], runtime.engine, folder.path / "guardian.log", ledger.pipeline)
 
 
 def _heal_leftovers(directory: Path, pipeline: Pipeline, clock: Clock) -> None:

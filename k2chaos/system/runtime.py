@@ -154,6 +154,14 @@ class Runtime(Protocol):
     def run_helper(self, call: HelperCall) -> str:
         """Run *call* to its end and return what it printed; `FaultError` when it failed."""
 
+    def disk_used_ratio(self) -> float:
+        """
+        Share of the disk under the engine's data that is used.
+
+        Raises:
+            EngineUnreachable: It cannot be seen from here.
+        """
+
     def happened(self, container: Container, action: str, since: datetime) -> datetime | None:
         """
         When the engine last saw *action* (``pause``, ``unpause``, ``die``, ``start``, ...) happen

@@ -24,6 +24,7 @@ import yaml
 
 from k2chaos.clock import SystemClock
 from k2chaos.system.engine import DockerRuntime
+from k2chaos.system.engine_lock import LOCK, Mark
 from k2chaos.system.runtime import Container
 from tests.contract.containers import docker, start_container
 from tests.fakes.api import KEY, FakeApi
@@ -132,6 +133,10 @@ class Desk:
             check=False,
         )
 
+    def change_pipeline(self, **changes: Any) -> None:
+        path = self.folder / "pipeline.yaml"
+        path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **changes}))
+
     def verdict(self) -> dict[str, Any]:
         (path,) = (self.folder / "journals").glob("*/verdict.json")
         verdict: dict[str, Any] = json.loads(path.read_text())
@@ -139,6 +144,11 @@ class Desk:
 
     def codes(self) -> set[str]:
         return {reason["code"] for reason in self.verdict()["reasons"]}
+
+    def locks(self) -> tuple[Mark, ...]:
+        """The engine-wide locks on our project."""
+        project = self.target.project
+        return tuple(one for one in self.runtime.marks(LOCK) if one.labels.get(LOCK) == project)
 
     def status(self) -> str:
         return self.runtime.state(self.target).status
@@ -149,6 +159,11 @@ class Desk:
         while not condition():
             assert clock.monotonic() < deadline, "it did not come true in time"
             clock.wait(0.02)
+
+
+def nap(seconds: float) -> dict[str, Any]:
+    provider = {"type": "process", "path": "sleep", "arguments": str(seconds)}
+    return {"type": "action", "name": "nap", "provider": provider}
 
 
 def probe(func: str, tolerance: Any, **arguments: Any) -> dict[str, Any]:
@@ -270,6 +285,36 @@ def test_a_container_that_is_frozen_already_is_inconclusive_and_untouched(desk: 
     assert before == desk.runtime.state(desk.target)
 
 
+def test_a_stale_stage_ends_the_run_within_two_seconds_and_heals(desk: Desk) -> None:
+    desk.change_pipeline(stop_when={"freshness_seconds": 5})
+    process = desk.start("run", desk.write(method=[action("pause", role="exchange", duration=60)]))
+    desk.until(lambda: desk.status() == "paused")
+    with desk.market.lock:
+        next_id = desk.market.exchange.last_ids["BTCUSDT"] + 1
+        desk.market.swallow = set(range(next_id, next_id + 1_000_000))
+    clock = SystemClock()
+    since = clock.monotonic()
+    desk.until(lambda: desk.status() == "running")
+    took = clock.monotonic() - since
+    process.communicate(timeout=60)
+
+    assert 3.0 < took < 7.0, desk.verdict()["reasons"]
+    assert 3 == process.returncode
+    assert {"stop-condition"} <= desk.codes()
+    assert "interrupted" not in desk.codes()
+    assert "no run, and no fault is open" in desk.k2chaos("status").stdout
+
+
+def test_a_full_disk_ends_the_run_though_the_fault_is_held_in_the_background(desk: Desk) -> None:
+    desk.change_pipeline(stop_when={"disk_used_ratio": 0.0001})
+    freeze = {**action("pause", role="exchange", duration=60), "background": True}
+    code, output = desk.run(desk.write(method=[freeze, nap(60)]))
+
+    assert 3 == code
+    assert "stop-condition: stop_when.disk_used_ratio is" in output
+    assert "running" == desk.status()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_heals_and_is_inconclusive(number: signal.Signals, desk: Desk) -> None:
     name = desk.write(method=[action("pause", role="exchange", duration=60)])
@@ -282,6 +327,47 @@ def test_a_signal_heals_and_is_inconclusive(number: signal.Signals, desk: Desk) 
     assert 3 == process.returncode
     assert "interrupted" in desk.codes()
     assert "no run, and no fault is open" in desk.k2chaos("status").stdout
+
+
+def test_an_emergency_stop_heals_within_two_seconds_and_leaves_out_the_rest(desk: Desk) -> None:
+    first = desk.write("first", method=[action("pause", role="exchange", duration=60)])
+    process = desk.start("run", first, desk.write("second"))
+    desk.until(lambda: desk.status() == "paused")
+    clock = SystemClock()
+    since = clock.monotonic()
+    stopped = desk.k2chaos("stop")
+    took = clock.monotonic() - since
+    output, _ = process.communicate(timeout=60)
+
+    assert "running" == desk.status()
+    assert (0, 3) == (stopped.returncode, process.returncode), stopped.stdout + output
+    assert "told to end" in stopped.stdout
+    assert took < 4.0, "two seconds, and the start of Python on a busy machine"
+    assert "stopped: by `k2chaos stop`" in output
+    assert "interrupted before it began" in output
+    assert {"stopped"} <= desk.codes()
+
+
+def test_an_emergency_stop_heals_what_a_suspended_run_and_guardian_hold(desk: Desk) -> None:
+    process = desk.start("run", desk.write(method=[action("pause", role="exchange", duration=60)]))
+    desk.until(lambda: desk.status() == "paused")
+    (child,) = _children(process.pid)
+    (guardian,) = _children(child)
+    for one in (process.pid, guardian, child):
+        os.kill(one, signal.SIGSTOP)
+    try:
+        stopped = desk.k2chaos("stop")
+        assert 0 == stopped.returncode, stopped.stdout + stopped.stderr
+        assert "suspended and could not hear; killed" in stopped.stdout
+        assert "healed: pause of kafka" in stopped.stdout
+        assert "running" == desk.status()
+    finally:
+        for one in (process.pid, guardian):
+            os.kill(one, signal.SIGCONT)
+    process.communicate(timeout=60)
+
+    assert 3 == process.returncode
+    assert "nothing runs" in desk.k2chaos("stop").stdout
 
 
 def test_a_run_whose_parent_is_killed_heals(desk: Desk) -> None:
@@ -340,6 +426,65 @@ def test_a_second_run_is_refused_and_told_who_holds_the_pipeline(desk: Desk) -> 
     assert "paused" == desk.status()
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
+
+
+def test_a_second_user_on_the_same_engine_is_refused_and_told_who_holds_it(desk: Desk) -> None:
+    long = desk.write("long", method=[action("pause", role="exchange", duration=60)])
+    process = desk.start("run", long)
+    desk.until(lambda: desk.status() == "paused")
+    (lock,) = desk.locks()
+    (child,) = _children(process.pid)
+    (guardian,) = _children(child)
+    seen = json.loads(desk.k2chaos("status", "--json").stdout)
+    ((running,), (locked,), (fault,)) = (
+        [one for one in seen[name] if one["project"] == desk.target.project]
+        for name in ("runs", "engine_locks", "open")
+    )
+    assert (child, guardian) == (running["pid"], running["guardian_pid"])
+    assert (str(child), False) == (locked["pid"], locked["abandoned"])
+    assert ("pause", "kafka", False) == (fault["kind"], fault["target"], fault["abandoned"])
+    assert f"guardian of {running['run']}: process {guardian}" in desk.k2chaos("status").stdout
+    desk.environ["XDG_STATE_HOME"] = str(desk.folder / "another user's")
+
+    code, output = desk.run(desk.write("second"))
+
+    assert 0 not in {code, process.poll()}
+    assert f"docker rm k2chaos-lock-{desk.target.project}" in output
+    assert lock.labels["k2chaos.lock.run"] in output
+    assert "paused" == desk.status()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert () == desk.locks()
+
+
+def test_the_guardian_lets_go_of_the_engine_wide_lock_once_it_has_healed(desk: Desk) -> None:
+    process = desk.start("run", desk.write(method=[action("pause", role="exchange", duration=60)]))
+    desk.until(lambda: desk.status() == "paused")
+    (child,) = _children(process.pid)
+    for one in (process.pid, child):
+        os.kill(one, signal.SIGKILL)
+    process.communicate(timeout=60)
+
+    desk.until(lambda: desk.locks() == ())
+    assert "running" == desk.status()
+
+
+def test_the_lock_of_a_run_that_was_killed_with_its_guardian_is_taken_over(desk: Desk) -> None:
+    process = desk.start("run", desk.write(method=[action("pause", role="exchange", duration=60)]))
+    desk.until(lambda: desk.status() == "paused")
+    (child,) = _children(process.pid)
+    (guardian,) = _children(child)
+    os.kill(child, signal.SIGSTOP)
+    for one in (guardian, process.pid, child):
+        os.kill(one, signal.SIGKILL)
+    process.communicate(timeout=60)
+    (left,) = desk.locks()
+
+    code, output = desk.run(desk.write("second"))
+
+    assert 0 == code, output
+    assert left.labels["k2chaos.lock.run"] in output
+    assert () == desk.locks()
 
 
 def test_a_wrong_key_is_a_usage_error_before_anything_is_touched(desk: Desk) -> None:

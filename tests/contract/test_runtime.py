@@ -132,6 +132,58 @@ def test_what_is_not_there_is_missing_and_cannot_be_changed(bench: Bench) -> Non
         bench.runtime.send(nobody, "pause")
 
 
+def test_the_disk_under_the_engine_is_partly_used(bench: Bench) -> None:
+    assert 0 < bench.runtime.disk_used_ratio() < 1
+
+
+def test_a_name_can_be_had_once_and_is_no_container_of_the_project(bench: Bench) -> None:
+    assert isinstance(bench.runtime, DockerRuntime | FakeRuntime)
+    marks, project = bench.runtime, bench.target.project
+    name, label = f"k2chaos-test-mark-{project}", f"k2chaos.test.{project}"
+
+    assert marks.mark(name, {label: "first"}, project)
+    try:
+        assert not marks.mark(name, {label: "second"}, project)
+        (found,) = marks.marks(label)
+        assert "first" == found.labels[label]
+        assert (bench.target,) == bench.runtime.containers(project)
+    finally:
+        for one in marks.marks(label):
+            marks.unmark(one.identifier)
+    marks.unmark(found.identifier)
+    assert () == marks.marks(label)
+
+
+def test_a_mark_made_from_an_image_of_the_project_is_never_taken_for_its_service(
+    real: Bench,
+) -> None:
+    """Images that Compose built carry its labels, and containers inherit them."""
+    runtime, project = real.runtime, real.target.project
+    assert isinstance(runtime, DockerRuntime)
+    changes = [
+        part
+        for label in (f"project={project}", "service=kafka", "container-number=1")
+        for part in ("--change", f"LABEL com.docker.compose.{label}")
+    ]
+    identifier, tag = runtime.state(real.target).container_id, f"k2chaos-test/{project}"
+    docker(runtime.engine, "commit", *changes, identifier, tag)
+    docker(runtime.engine, "rm", "--force", identifier)
+    labels = [
+        f"--label=com.docker.compose.{one}" for one in (f"project={project}", "service=kafka")
+    ]
+    docker(runtime.engine, "run", "--detach", "--network=none", *labels, tag, "sleep", "60")
+    try:
+        assert runtime.mark(f"k2chaos-test-mark-{project}", {"k2chaos.test": project}, project)
+        (mark,) = (one for one in runtime.marks("k2chaos.test") if project in one.labels.values())
+        listed = runtime.containers(project)
+        runtime.unmark(mark.identifier)
+    finally:
+        docker(runtime.engine, "kill", runtime.state(real.target).container_id)
+        docker(runtime.engine, "rmi", "--force", tag)
+
+    assert (real.target,) == listed
+
+
 def test_other_projects_are_not_listed(bench: Bench) -> None:
     assert () == bench.runtime.containers(f"{bench.target.project}-other")
 

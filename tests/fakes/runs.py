@@ -10,11 +10,13 @@ from k2chaos.evidence.folder import create_run_folder
 from k2chaos.evidence.ledger import FaultLedger
 from k2chaos.pipeline import Pipeline
 from k2chaos.pipeline_file import PipelineFile
+from k2chaos.system.admission import Admission
 from k2chaos.system.faults import System
 from k2chaos.system.faults.held import Holding
 from k2chaos.system.interrupt import Interrupt
 from k2chaos.system.run import Run
 from k2chaos.system.stages import open_stages
+from k2chaos.system.stop_conditions import StopConditions
 from tests.fakes.clock import FakeClock
 from tests.fakes.pipelines import lab_pipeline
 from tests.fakes.runtime import FakeRuntime
@@ -68,5 +70,7 @@ def run_of(pipeline: Pipeline, folder: Path) -> Run:
         Interrupt(),
         Baseline(clock.now(), {}),
         FakeGuardian(),
+        StopConditions((), lambda _reason: None, clock),
+        Admission(),
         contextlib.ExitStack(),
     )

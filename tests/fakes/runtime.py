@@ -1,10 +1,11 @@
 """A runtime of containers that exist in memory only; obeys tests/contract/test_runtime.py."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from k2chaos.errors import ContainerNotFound, TargetNotReady
+from k2chaos.system.engine_lock import Mark
 from k2chaos.system.limits import Limit, Use
 from k2chaos.system.runtime import (
     Container,
@@ -32,6 +33,8 @@ class FakeRuntime:
     kernel: FakeKernel = field(default_factory=FakeKernel)
     happenings: dict[tuple[Container, str], datetime] = field(default_factory=dict)
     ticks: int = 0
+    disk_used: float = 0.5
+    marked: dict[str, Mark] = field(default_factory=dict)
 
     def add(
         self, service: str, project: str = "k2-lab", number: int = 1, policy: str = "unless-stopped"
@@ -99,6 +102,27 @@ class FakeRuntime:
                     self._update(container, restart_count=state.restart_count + 1)
                 break
         return ""
+
+    def disk_used_ratio(self) -> float:
+        """See `Runtime`."""
+        return self.disk_used
+
+    def mark(self, name: str, labels: Mapping[str, str], project: str) -> bool:
+        """See `Marks`."""
+        del project
+        self.ticks += 1
+        mine = Mark(f"mark-{self.ticks}", dict(labels))
+        return self.marked.setdefault(name, mine) is mine
+
+    def marks(self, label: str) -> tuple[Mark, ...]:
+        """See `Marks`."""
+        return tuple(one for one in self.marked.values() if label in one.labels)
+
+    def unmark(self, identifier: str) -> None:
+        """See `Marks`."""
+        self.marked = {
+            name: one for name, one in self.marked.items() if one.identifier != identifier
+        }
 
     def happened(self, container: Container, action: str, since: datetime) -> datetime | None:
         """See `Runtime`; of events this engine keeps what `happenings` says."""

@@ -1,5 +1,6 @@
 """The command line: help worth reading, errors without tracebacks, exit codes."""
 
+import json
 import os
 import subprocess
 import sys
@@ -136,6 +137,32 @@ def test_lint_tells_the_mistakes_of_the_pipeline_file(tmp_path: Path) -> None:
 
     assert result.returncode == 2
     assert "nam: unknown key" in result.stdout
+
+
+@pytest.mark.parametrize("command", ["heal", "status", "stop"])
+def test_a_ledger_line_that_nobody_can_read_is_told_with_its_place(
+    command: str, tmp_path: Path
+) -> None:
+    faults = tmp_path / "state" / "k2chaos" / "faults"
+    faults.mkdir(parents=True)
+    (faults / "run-1.jsonl").write_text("rubbish\n")
+
+    result = k2chaos(command, folder=tmp_path)
+
+    assert 3 == result.returncode
+    assert f"unreadable: {faults}/run-1.jsonl:1: " in result.stdout
+    assert (faults / "run-1.jsonl").exists()
+
+
+def test_status_as_json_says_what_it_could_not_see(tmp_path: Path) -> None:
+    result = k2chaos("status", "--json", folder=tmp_path, DOCKER_HOST="unix:///nowhere.sock")
+
+    seen = json.loads(result.stdout)
+    assert ([], [], [], None) == tuple(
+        seen[name] for name in ("runs", "open", "unreadable", "engine_locks")
+    )
+    assert "no container engine answers" in seen["engine_trouble"]
+    assert 0 == result.returncode
 
 
 def test_status_and_heal_with_nothing_open(tmp_path: Path) -> None:

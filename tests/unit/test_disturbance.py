@@ -240,10 +240,10 @@ def test_a_pipeline_without_a_topic_has_nothing_to_disturb(tmp_path: Path) -> No
 
 def test_two_of_a_kind_are_refused_for_each_would_restore_the_other(tmp_path: Path) -> None:
     run = fake_run(tmp_path)
-    fault = fault_to_json(StarveWrites(TOPIC))
+    fault = fault_to_json(StarveWrites(Endpoint("topic", "market.crypto.trades.binance")))
     run.ledger.tried("starve-writes-1", fault, run.clock.now(), at=run.clock.now())
 
-    with pytest.raises(UsageError, match="held already"):
+    with pytest.raises(UsageError, match="both change the quota of producers of topic"):
         hold_topic(run, StarveWrites, Wish("broker", 5.0))
 
 

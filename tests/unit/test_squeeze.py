@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from k2chaos.errors import FaultNotInjected, TargetNotReady, UsageError
+from k2chaos.system.amounts import refuse_bad_amount
 from k2chaos.system.faults.held import held, watch
 from k2chaos.system.faults.resources import SqueezeCpu, SqueezeMemory, SqueezeProcesses
-from k2chaos.system.holding import refuse_bad_headroom, refuse_bad_share
+from k2chaos.system.holding import refuse_bad_share
 from k2chaos.system.limits import CpuLimit, MemoryLimit, ProcessLimit
 from tests.fakes.runs import fake_holding
 from tests.fakes.runtime import FakeRuntime
@@ -262,4 +263,4 @@ def test_a_squeeze_to_more_than_there_is_is_not_begun(
 @pytest.mark.parametrize("headroom", [-1, 0.5, True, "8", None])
 def test_a_headroom_that_makes_no_sense_is_refused(headroom: object) -> None:
     with pytest.raises(UsageError, match="whole number"):
-        refuse_bad_headroom(headroom)
+        refuse_bad_amount("headroom", headroom)

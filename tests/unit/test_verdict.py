@@ -117,6 +117,16 @@ SPOILT: list[tuple[str, str, Change]] = [
     ),
     ("evidence-damaged", "inconclusive", lambda s: s.damage.append("journal.json: gone")),
     ("interrupted", "inconclusive", lambda s: s.happens("interrupted", reason="SIGTERM")),
+    (
+        "stop-condition",
+        "inconclusive",
+        lambda s: s.happens("interrupted", reason="stale", code="stop-condition"),
+    ),
+    (
+        "stopped",
+        "inconclusive",
+        lambda s: s.happens("interrupted", reason="by somebody", code="stopped"),
+    ),
     ("interrupted", "inconclusive", lambda s: s.journal.update(status="interrupted")),
     ("interrupted", "inconclusive", lambda s: s.journal.update(status="aborted")),
     ("dry-run", "inconclusive", lambda s: s.run.update(dry="activities")),

@@ -17,10 +17,11 @@ from docker.errors import DockerException
 from requests.exceptions import RequestException
 
 from k2chaos.errors import AmbiguousTarget, ContainerNotFound, EngineUnreachable
-from k2chaos.system.engine import helping
+from k2chaos.system.engine import helping, marking
 from k2chaos.system.engine.address import engine_address
 from k2chaos.system.engine.limiting import update_of, use_of
 from k2chaos.system.engine.translated import translated
+from k2chaos.system.engine_lock import Mark
 from k2chaos.system.limits import Limit, Use
 from k2chaos.system.runtime import (
     Container,
@@ -149,11 +150,26 @@ class DockerRuntime:
         return datetime.fromtimestamp(found[-1]["timeNano"] / 1e9, UTC)
 
     def disk_used_ratio(self) -> float:
-        """Share of the engine's data root that is used; needs the engine on this host."""
-        with translated("ask the engine for its data root"):
-            root = self._client.info()["DockerRootDir"]
-        usage = os.statvfs(root)
+        """See `Runtime`; needs the engine on this host."""
+        with translated("look at the disk under the engine's data root"):
+            usage = os.statvfs(self._client.info()["DockerRootDir"])
         return 1.0 - usage.f_bavail / usage.f_blocks
+
+    def mark(self, name: str, labels: Mapping[str, str], project: str) -> bool:
+        """See `Marks`."""
+        with translated(f"create the container {name}"):
+            source = next(iter(self._listed(f"{_PROJECT}={project}")), {})
+            return marking.mark(self._client, name, labels, source)
+
+    def marks(self, label: str) -> tuple[Mark, ...]:
+        """See `Marks`."""
+        with translated(f"list what is labelled {label}"):
+            return marking.marks(self._client, label)
+
+    def unmark(self, identifier: str) -> None:
+        """See `Marks`."""
+        with translated(f"remove the container {identifier[:12]}"):
+            marking.unmark(self._client, identifier)
 
     def facts(self) -> dict[str, str]:
         """What kind of engine it is, in words for people."""

@@ -15,7 +15,13 @@ from typing import Literal
 
 from k2chaos.clock import Clock
 from k2chaos.errors import K2ChaosError, UsageError
-from k2chaos.evidence.ledger import FaultLedger, LedgerEntry, read_ledger, read_state_ledgers
+from k2chaos.evidence.ledger import (
+    FaultLedger,
+    LedgerEntry,
+    drop_when_done,
+    read_ledger,
+    read_state_ledgers,
+)
 from k2chaos.evidence.state import Holder, held_pipelines
 from k2chaos.system.endpoints import endpoints_of
 from k2chaos.system.faults import Fault, Hold, System
@@ -86,14 +92,17 @@ def heal_open(
     connect: Callable[[str], Runtime],
     clock: Clock,
     fault_id: str | None = None,
+    project: str | None = None,
 ) -> tuple[Healing, ...]:
     """
-    Heal all open faults, or the one that is named, whoever holds them.
+    Heal all open faults, or the one that is named, or those of one Compose project, whoever holds
+    them.
 
     Raises:
         UsageError: No open fault has that id.
     """
     entries = [one.entry for one in status(directory, clock).open]
+    entries = [entry for entry in entries if project in (None, entry.pipeline)]
     if fault_id is not None:
         entries = [entry for entry in entries if entry.fault_id == fault_id]
         if not entries:
@@ -149,6 +158,5 @@ def _heal_one(entry: LedgerEntry, connect: Callable[[str], Runtime], clock: Cloc
         heal(hold, holding, _still_landing(entry, fault, clock))
     except K2ChaosError as error:
         return Healing(entry.fault_id, kind, target, "failed", str(error))
-    if not read_ledger(state_copy).open:
-        state_copy.unlink(missing_ok=True)
+    drop_when_done(state_copy)
     return Healing(entry.fault_id, kind, target, "healed", f"{hold.heal_seconds:.2f} s")

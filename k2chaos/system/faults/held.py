@@ -6,7 +6,9 @@ Holding a fault: the only way in, and the only way out.
 2. A fault counts once its witness saw it; one that nobody saw is healed and is an error.
 3. Heal comes in `finally`, is retried until the witness sees nothing left, and is said loudly
    when it does not get there; the ledger then keeps the fault open.
-4. A signal is heard only while the fault is in effect, never between a step and its undoing.
+4. Who cannot write `tried` injects nothing; who cannot write what comes later heals all the same,
+   and says so.
+5. A signal is heard only while the fault is in effect, never between a step and its undoing.
 
 What is done in which order stands in `steps`, as a value.
 """
@@ -20,7 +22,7 @@ from tenacity import Retrying, retry_if_exception_type
 from tenacity.wait import wait_exponential
 
 from k2chaos.clock import Clock
-from k2chaos.errors import EngineUnreachable, FaultNotHealed, TargetError
+from k2chaos.errors import EngineUnreachable, FaultNotHealed, RunError, TargetError
 from k2chaos.system.faults import Fault, Hold, id_of
 from k2chaos.system.faults.steps import HEAL_DEADLINE_SECONDS, Holding
 
@@ -132,7 +134,8 @@ def heal(hold: Hold, holding: Holding, watch_seconds: float = 0.0) -> None:
             if fault.observe(holding.system).active:
                 _patiently(once, clock)
     except (TargetError, EngineUnreachable, FaultNotHealed) as error:
-        holding.ledger.failed(hold.fault_id, str(error), at=clock.now())
+        with contextlib.suppress(RunError):  # what is loud below matters more than its record
+            holding.ledger.failed(hold.fault_id, str(error), at=clock.now())
         message = (
             f"{fault.kind} of {fault.target} could not be healed ({error}); it stays on record: "
             f"run `k2chaos heal {hold.fault_id}`"
@@ -141,7 +144,11 @@ def heal(hold: Hold, holding: Holding, watch_seconds: float = 0.0) -> None:
         raise FaultNotHealed(message) from error
     hold.healed_at = clock.now()
     hold.heal_seconds = clock.monotonic() - started
-    steps.close(hold, holding, sent_at)
+    try:
+        steps.close(hold, holding, sent_at)
+    except RunError as error:
+        logger.error("%s of %s is healed, but %s", fault.kind, fault.target, error)
+        raise
 
 
 def _patiently(once: Callable[[], None], clock: Clock) -> None:

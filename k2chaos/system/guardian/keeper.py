@@ -31,11 +31,13 @@ class Guardian:
         ledger: The run's ledger in the state directory, which outlives the run.
         engine: Address of the engine.
         log: Where the guardian says what it healed.
+        project: Whose engine-wide lock it lets go when all is healed.
     """
 
     ledger: Path
     engine: str
     log: Path
+    project: str = ""
     _process: "subprocess.Popen[str] | None" = None
     _said: "queue.Queue[str]" = field(default_factory=queue.Queue)
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -89,7 +91,7 @@ class Guardian:
         with self.log.open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "k2chaos.system.guardian.process",
-                 str(self.ledger.absolute()), self.engine],
+                 str(self.ledger.absolute()), self.engine, self.project],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
                 start_new_session=True,
             )  # fmt: skip

@@ -1,11 +1,12 @@
 """
-``python -m k2chaos.system.guardian.process LEDGER ENGINE``: the guardian itself.
+``python -m k2chaos.system.guardian.process LEDGER ENGINE PROJECT``: the guardian itself.
 
 Rules: it is connected and has read the code of every fault before it says ``ready``. It learns of
 the run's death by the end of its standard input, which the kernel closes whatever the run died of,
 and heals at once. A fault whose deadline has passed is healed though the run is alive. It is in a
 session of its own and deaf to the signals that end a terminal's processes; it ends when nothing is
-open and the run is gone, and it does not give up.
+open and the run is gone, and it does not give up. Then it lets go of the engine-wide lock that
+its run may have left.
 """
 
 import os
@@ -20,6 +21,7 @@ from typing import Final
 from k2chaos.clock import Clock, SystemClock
 from k2chaos.errors import K2ChaosError
 from k2chaos.evidence.ledger import read_ledger
+from k2chaos.system import engine_lock
 from k2chaos.system.engine import connect
 from k2chaos.system.faults import adapter_of
 from k2chaos.system.faults.catalogue import FAULTS, INJECTIONS
@@ -37,7 +39,7 @@ _PAUSE_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 def main() -> int:
     """Watch over one run's ledger until the run is gone and nothing is open."""
-    path, engine = Path(sys.argv[1]), sys.argv[2]
+    path, engine, project = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     os.chdir("/")
@@ -48,6 +50,7 @@ def main() -> int:
     _say(READY)
     _watch(path, lambda _address: runtime, clock)
     _heal_until_nothing_is_open(path, lambda address: connect(address or engine), clock)
+    engine_lock.release(runtime, project, path.stem)
     return 0
 
 
