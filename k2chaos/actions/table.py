@@ -4,7 +4,8 @@ from typing import Any
 
 from chaoslib.types import Configuration, Secrets
 
-from k2chaos.system.disturbing import hold_table, longest_of, refuse_bad_number
+from k2chaos.system.amounts import refuse_bad_amount
+from k2chaos.system.disturbing import hold_table, longest_of
 from k2chaos.system.faults.table import ConflictCommits
 from k2chaos.system.holding import Wish
 from k2chaos.system.run import current_run
@@ -39,7 +40,7 @@ def conflict_commits(
         FaultNotInjected: No snapshot of ours came into the history.
         FaultNotHealed: They still come. The ledger keeps the fault open.
     """
-    refuse_bad_number("per_second", per_second, 1, 50)
+    refuse_bad_amount("per_second", per_second)
     wish = Wish("sink", duration, start_after)
     fields = {"per_second": float(per_second), "longest_seconds": longest_of(wish)}
     return hold_table(current_run(), ConflictCommits, wish, **fields)

@@ -5,14 +5,13 @@ from typing import Any, get_args
 from chaoslib.types import Configuration, Secrets
 
 from k2chaos.errors import UsageError
-from k2chaos.system.disturbing import hold_topic, longest_of, refuse_bad_number
+from k2chaos.system.amounts import refuse_bad_amount
+from k2chaos.system.disturbing import hold_topic, longest_of
 from k2chaos.system.faults.group import ImpersonateSink, JoinGroup
-from k2chaos.system.faults.records import MOST_RECORDS, OversizedRecord, PoisonKind, PoisonRecords
+from k2chaos.system.faults.records import OversizedRecord, PoisonKind, PoisonRecords
 from k2chaos.system.faults.topic import SqueezeRecordSize, StarveWrites
 from k2chaos.system.holding import Wish
 from k2chaos.system.run import current_run
-
-_BILLION = 1e9
 
 
 def starve_writes(
@@ -48,7 +47,7 @@ def starve_writes(
         FaultNotHealed: The quota is still ours. The ledger keeps the fault open;
             ``k2chaos heal`` tries again.
     """
-    refuse_bad_number("bytes_per_second", bytes_per_second, 1, _BILLION)
+    refuse_bad_amount("bytes_per_second", bytes_per_second)
     wish = Wish("broker", duration, start_after)
     fields = {"bytes_per_second": float(bytes_per_second), "client_id": client_id}
     return hold_topic(current_run(), StarveWrites, wish, **fields)
@@ -82,7 +81,7 @@ def squeeze_record_size(
         TargetNotReady: The topic takes no more already.
         FaultNotInjected: The larger batch is not called too large.
     """
-    refuse_bad_number("max_bytes", max_bytes, 1, _BILLION)
+    refuse_bad_amount("max_bytes", max_bytes)
     wish = Wish("broker", duration, start_after)
     return hold_topic(current_run(), SqueezeRecordSize, wish, max_bytes=max_bytes)
 
@@ -167,7 +166,7 @@ def poison_records(
     if poison not in get_args(PoisonKind):
         message = f"poison must be one of {', '.join(get_args(PoisonKind))}, not {poison!r}"
         raise UsageError(message)
-    refuse_bad_number("records", records, 1, MOST_RECORDS)
+    refuse_bad_amount("records", records)
     fields = {"poison": poison, "records": records}
     return hold_topic(current_run(), PoisonRecords, Wish("source", 0.0), **fields)
 
@@ -192,5 +191,5 @@ def oversized_record(
         UsageError: *size* is out of bounds.
         FaultNotInjected: It is neither in the topic nor too large for it.
     """
-    refuse_bad_number("size", size, 1, 1e8)
+    refuse_bad_amount("size", size)
     return hold_topic(current_run(), OversizedRecord, Wish("source", 0.0), size=size)

@@ -21,7 +21,7 @@ from k2chaos.lint.shape import is_number
 from k2chaos.pipeline import ROLES, STAGES, Pipeline
 from k2chaos.system.amounts import AMOUNTS, what_is_wrong
 from k2chaos.system.bounds import LONGEST_START_SECONDS
-from k2chaos.system.faults.records import MOST_RECORDS, PoisonKind
+from k2chaos.system.faults.records import PoisonKind
 
 Doors = Callable[[str], ModuleType | None]
 
@@ -249,10 +249,6 @@ def _is_poison(value: Any, _parameter: inspect.Parameter, _pipeline: Pipeline | 
     return None if value in kinds else f'"{value}" is no poison; there are {", ".join(kinds)}'
 
 
-def _is_few(value: Any, _parameter: inspect.Parameter, _pipeline: Pipeline | None) -> str | None:
-    return None if 0 < value <= MOST_RECORDS else f"must be 1 to {MOST_RECORDS}, not {value}"
-
-
 _MEANINGS: Final[Mapping[str, Callable[[Any, inspect.Parameter, Pipeline | None], str | None]]] = {
     "role": _is_role,
     "stage": _is_stage,
@@ -264,11 +260,6 @@ _MEANINGS: Final[Mapping[str, Callable[[Any, inspect.Parameter, Pipeline | None]
     "grace": _is_grace,
     "process": _is_named,
     "start_after": _is_start,
-    **dict.fromkeys(AMOUNTS, _is_within),
-    "bytes_per_second": _is_positive,
-    "max_bytes": _is_positive,
-    "per_second": _is_positive,
     "poison": _is_poison,
-    "records": _is_few,
-    "size": _is_positive,
+    **dict.fromkeys(AMOUNTS, _is_within),
 }

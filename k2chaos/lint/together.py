@@ -59,9 +59,10 @@ def lint_together(tree: Mapping[Any, Any], scope: Scope) -> Iterator[str]:
 def _clashes(held: _Held, open_now: list[_Held]) -> Iterator[str]:
     for one in open_now:
         if held.what and held.clashes_with(one):
+            whose = f" of role {held.role}" if held.role else ""
             yield (
                 f"{held.path}: would be held together with {one.path}, and both change "
-                f"{held.what} of role {held.role}: let the one end before the other begins"
+                f"{held.what}{whose}: let the one end before the other begins"
             )
 
 

@@ -76,7 +76,7 @@ def _refuse_clashes(new: Mapping[str, _Seen], there: Mapping[str, _Seen]) -> Non
         if place and taken.setdefault(place, fault_id) != fault_id:
             message = (
                 f"{fault_id} cannot be held while {taken[place]} is: both change {place[0]} of "
-                f"{one['target'].get('service')}; let the one end before the other begins"
+                f"{_impaired(one)}; let the one end before the other begins"
             )
             raise UsageError(message)
 
@@ -85,9 +85,10 @@ def _place(fault: _Seen) -> tuple[str, ...]:
     """What the fault has to itself, and where; nothing where it shares everything."""
     target = fault.get("target", {})
     what = excluded_by(str(fault.get("kind")))
-    if not what or "service" not in target:
+    if not what:
         return ()
-    return (what, *(str(target.get(name)) for name in ("project", "service", "number")))
+    names = ("project", "service", "number") if "service" in target else ("stage", "address")
+    return (what, *(str(target.get(name)) for name in names))
 
 
 def _impaired(fault: _Seen) -> str:

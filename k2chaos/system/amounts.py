@@ -21,6 +21,11 @@ AMOUNTS: Final[Mapping[str, Bounds]] = {
     "factor": Bounds(1.1, 100),
     "headroom": Bounds(0, 100_000, is_whole=True),
     "headroom_mib": Bounds(0, 1_000_000, is_whole=True),
+    "bytes_per_second": Bounds(1, 1e9),
+    "max_bytes": Bounds(1, 1e9, is_whole=True),
+    "per_second": Bounds(1, 50),
+    "records": Bounds(1, 10, is_whole=True),
+    "size": Bounds(1, 1e8, is_whole=True),
 }
 """By the name of the argument."""
 

@@ -4,21 +4,30 @@ What cannot be held together, and what is too long: known before a run, and enfo
 Pure, and light to import: the linter reads it, and so does the admission of every fault.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 LONGEST_START_SECONDS: Final = 3600.0
 """From the call of an action to its effect (`start_after`)."""
 
 _OF_PROCESSES: Final = frozenset({"pause", "stop", "kill", "crash", "restart", "freeze-process"})
+_OF_DATA: Final[Mapping[str, str]] = {
+    "starve-writes": "the quota of producers",
+    "squeeze-record-size": "the largest record",
+    "join-group": "the sink's group",
+    "impersonate-sink": "the sink's group",
+}
 
 
 def excluded_by(kind: str) -> str:
     """
-    What a fault of *kind* has of a container to itself; empty where it shares everything.
+    What a fault of *kind* has of its target to itself; empty where it shares everything.
 
     Two that change whether a container's processes run would each heal what the other broke, and
     two squeezes of one resource would each take the other's limit for that of before.
     """
+    if kind in _OF_DATA:
+        return _OF_DATA[kind]
     if kind in _OF_PROCESSES:
         return "the state of its processes"
     return f"its limits ({kind})" if kind.startswith("squeeze-") else ""

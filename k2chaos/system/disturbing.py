@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from k2chaos.errors import Unsupported, UsageError
+from k2chaos.errors import Unsupported
 from k2chaos.system.faults import Fault
 from k2chaos.system.holding import Wish, hold_all
 from k2chaos.system.run import Run
@@ -28,19 +28,6 @@ def longest_of(wish: Wish) -> float:
     return wish.start_after_seconds + wish.duration_seconds + _SLACK_SECONDS
 
 
-def refuse_bad_number(name: str, value: Any, least: float, most: float) -> None:
-    """
-    Check a parameter of a fault.
-
-    Raises:
-        UsageError: It is no number, or out of bounds.
-    """
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not (is_number and least <= value <= most):
-        message = f"{name} must be a number from {least:g} to {most:g}, not {value!r}"
-        raise UsageError(message)
-
-
 def _hold(
     run: Run, stage: str, kind: type[Any], wish: Wish, fields: dict[str, Any]
 ) -> dict[str, Any]:
@@ -51,15 +38,6 @@ def _hold(
                 has = ", ".join(run.pipeline.stages)
                 message = f"pipeline {run.pipeline.name} has no {stage}; its stages: {has}"
                 raise Unsupported(message)
-        _refuse_overlap(run, kind.kind)
         yield kind(Endpoint(stage, place.name), **fields)
 
     return hold_all(run, chosen(), wish)
-
-
-def _refuse_overlap(run: Run, kind: str) -> None:
-    """Two of a kind would each take the other's setting for what was there before."""
-    held = [entry.fault_id for entry in run.open_faults() if entry.fault.get("kind") == kind]
-    if held:
-        message = f"{kind} is held already ({held[0]}); one at a time. Nothing was touched"
-        raise UsageError(message)

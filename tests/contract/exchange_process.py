@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from k2chaos.errors import StageError
+from k2chaos.system.endpoints import NoEndpoints
 from k2chaos.system.exchange import ExchangeClient
+from k2chaos.system.kafka import TopicControl
+from k2chaos.system.table_control import TableControl
 from tests.contract.waiting import wait_until
 
 SERVICES = Path(__file__).parents[2] / "stack" / "services"
@@ -44,6 +47,12 @@ class Exchange:
 
     def exchange(self) -> ExchangeClient:
         return ExchangeClient(self.control)
+
+    def topic(self) -> TopicControl:
+        return NoEndpoints().topic()
+
+    def table(self) -> TableControl:
+        return NoEndpoints().table()
 
     def restart(self) -> None:
         """As the engine would after a crash."""

@@ -16,7 +16,8 @@ from k2chaos.errors import (
 )
 from k2chaos.evidence.ledger import read_ledger
 from k2chaos.evidence.reading import read_run
-from k2chaos.system.disturbing import hold_topic, longest_of, refuse_bad_number
+from k2chaos.system.amounts import refuse_bad_amount
+from k2chaos.system.disturbing import hold_topic, longest_of
 from k2chaos.system.faults import System, fault_to_json
 from k2chaos.system.faults.catalogue import INJECTIONS, fault_from_json
 from k2chaos.system.faults.group import ImpersonateSink, JoinGroup
@@ -239,17 +240,17 @@ def test_a_pipeline_without_a_topic_has_nothing_to_disturb(tmp_path: Path) -> No
 
 def test_two_of_a_kind_are_refused_for_each_would_restore_the_other(tmp_path: Path) -> None:
     run = fake_run(tmp_path)
-    fault = fault_to_json(StarveWrites(TOPIC))
+    fault = fault_to_json(StarveWrites(Endpoint("topic", "market.crypto.trades.binance")))
     run.ledger.tried("starve-writes-1", fault, run.clock.now(), at=run.clock.now())
 
-    with pytest.raises(UsageError, match="held already"):
+    with pytest.raises(UsageError, match="both change the quota of producers of topic"):
         hold_topic(run, StarveWrites, Wish("broker", 5.0))
 
 
 @pytest.mark.parametrize("value", [0, -1, True, "much", float("nan"), 11])
 def test_a_number_out_of_bounds_is_refused(value: Any) -> None:
     with pytest.raises(UsageError, match="from 1 to 10"):
-        refuse_bad_number("records", value, 1, 10)
+        refuse_bad_amount("records", value)
 
 
 def test_a_thread_of_ours_outlives_its_holding_by_a_minute_at_most() -> None:

@@ -52,6 +52,8 @@ TOGETHER = {
     "in the background by reference": [PAUSE, {"ref": "pause", "background": True}, KILL],
     "two squeezes": [behind(action("squeeze_cpu", "one", role="sink")),
                      action("squeeze_cpu", "two", role="sink", cores=0.2)],
+    "two quotas": [behind(action("starve_writes", "one")), action("starve_writes", "two")],
+    "a stranger and an impostor": [behind(action("join_group")), action("impersonate_sink")],
     "one service of the role": [behind(action("pause", role="registry", count=2)),
                                 action("kill", role="registry", service="schema-registry-1")],
 }  # fmt: skip
@@ -60,6 +62,7 @@ APART = {
     "another role": [behind(PAUSE), action("kill", role="source")],
     "a pause that is long enough": [behind(PAUSE), {**KILL, "pauses": {"before": 11}}],
     "a squeeze and a pause": [behind(PAUSE), action("squeeze_cpu", role="sink")],
+    "a quota and an impostor": [behind(action("starve_writes")), action("impersonate_sink")],
     "nobody knows how long": [behind(PAUSE), NAP, KILL],
     "after the recovery": [behind(PAUSE), action("await_recovery"), KILL],
     "two services of one role": [

@@ -16,7 +16,6 @@ from k2chaos.system.faults import System, Witnessed, new_tag
 from k2chaos.system.runtime import Endpoint
 
 PoisonKind = Literal["bad-magic", "unknown-schema", "truncated"]
-MOST_RECORDS: Final = 10
 _UNKNOWN_SCHEMA: Final = 2**31 - 1
 _HEADER_BYTES: Final = 5
 _AROUND_BYTES: Final = 128
