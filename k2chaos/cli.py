@@ -139,6 +139,32 @@ def plan(pipeline: str | None, file: str) -> int:
     return 0 if resolved.can_run else EXIT_INCONCLUSIVE
 
 
+@cli.command(short_help="Every fault there is, and whether this host can do it.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document instead of the table.")
+def faults(*, as_json: bool) -> int:
+    """
+    List every fault and injection: what it does, what witnesses it, what undoes it, and whether
+    this host can do it. Without an engine the last is not known.
+
+    \b
+    Example:
+      k2chaos faults --json
+    """  # noqa: D301
+    from k2chaos.errors import EngineUnreachable
+    from k2chaos.listing import listed, print_json, print_listing
+    from k2chaos.sweeping import sweep_abandoned
+    from k2chaos.system.engine import connect
+
+    sweep_abandoned()
+    try:
+        abilities = connect().abilities()
+    except EngineUnreachable as error:
+        click.echo(f"k2chaos: {error}", err=True)
+        abilities = None
+    (print_json if as_json else print_listing)(listed(abilities), sys.stdout)
+    return 0
+
+
 @cli.command(short_help="Is everything there that a run needs?")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of the table.")
 @click.pass_obj

@@ -17,6 +17,7 @@ from k2chaos.lint.arguments import Scope, import_door
 from k2chaos.pipeline import Limits, Pipeline
 from k2chaos.pipeline_file import find_pipeline_file, load_pipeline
 from k2chaos.system.faults.catalogue import kind_of_action
+from k2chaos.system.faults.needs import why_not
 from k2chaos.system.runtime import Runtime, select
 
 _ACTIONS: Final = "k2chaos.actions"
@@ -138,8 +139,9 @@ def _step(
     kind = kind_of_action(action)
     if kind is None:
         return Step(name, action, arguments, _first_line(action))
-    step = Step(name, action, arguments, kind.does, kind.undone_by)
-    if "role" not in arguments:
+    unable = why_not(kind.kind, runtime.abilities())
+    step = Step(name, action, arguments, kind.does, kind.undone_by, problem=unable)
+    if unable or "role" not in arguments:
         return step  # of an endpoint, which no engine knows
     try:
         found = select(

@@ -1,5 +1,5 @@
 """
-Write ``docs/reference/actions.md`` and ``probes.md`` from the code: ``python -m tools.reference``.
+Write the pages of ``docs/reference`` that are made from the code: ``python -m tools.reference``.
 
 With ``--check`` nothing is written; exit code 1 when a page is not what the code says.
 """
@@ -9,10 +9,9 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from k2chaos import actions, probes
+from k2chaos import actions, listing, probes
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
-HIDDEN = ("configuration", "secrets")
 
 
 def page(module: ModuleType, title: str) -> str:
@@ -21,23 +20,18 @@ def page(module: ModuleType, title: str) -> str:
     parts = [*head, inspect.cleandoc(module.__doc__ or ""), ""]
     for name in sorted(module.__all__):
         function = getattr(module, name)
-        parts += [f"## `{name}({signature(function)})`", ""]
+        parts += [f"## `{name}({listing.signature(function)})`", ""]
         parts += ["```text", inspect.cleandoc(function.__doc__ or ""), "```", ""]
     return "\n".join(parts)
 
 
-def signature(function: object) -> str:
-    """The arguments that an experiment may give, with their defaults."""
-    parameters = inspect.signature(function).parameters.values()  # type: ignore[arg-type]
-    shown = [one for one in parameters if one.name not in HIDDEN]
-    return ", ".join(
-        one.name if one.default is one.empty else f"{one.name}={one.default!r}" for one in shown
-    )
-
-
 def main() -> int:
     """Write the pages, or compare them."""
-    pages = {"actions.md": page(actions, "Actions"), "probes.md": page(probes, "Probes")}
+    pages = {
+        "actions.md": page(actions, "Actions"),
+        "probes.md": page(probes, "Probes"),
+        "faults.md": listing.page(),
+    }
     stale = 0
     for name, text in pages.items():
         path = FOLDER / name

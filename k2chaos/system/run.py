@@ -33,6 +33,7 @@ from k2chaos.system.engine import DockerRuntime, connect
 from k2chaos.system.faults import System
 from k2chaos.system.faults.healing import sweep
 from k2chaos.system.faults.held import Holding
+from k2chaos.system.faults.needs import refuse_impossible
 from k2chaos.system.guardian import Watcher
 from k2chaos.system.guardian.keeper import Guardian
 from k2chaos.system.interrupt import Interrupt
@@ -162,6 +163,7 @@ def begin_run(
     directory = state_directory(environ)
     pipeline = pipeline_file.pipeline
     runtime = connect()
+    refuse_impossible(request.experiment, runtime.abilities())
     started = clock.now()
     with contextlib.ExitStack() as stack:
         stages = open_stages(pipeline)

@@ -124,6 +124,9 @@ class Runtime(Protocol):
     def engine(self) -> str:
         """Address of the engine's API."""
 
+    def abilities(self) -> frozenset[str]:
+        """What engine and host can do, in the words of `k2chaos.system.faults.needs`."""
+
     def containers(self, project: str) -> tuple[Container, ...]:
         """All containers of *project*, stopped ones too, in the order of service and number."""
 

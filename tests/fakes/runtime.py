@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from k2chaos.errors import ContainerNotFound, TargetNotReady
 from k2chaos.system.engine_lock import Mark
+from k2chaos.system.faults.needs import ABILITIES
 from k2chaos.system.limits import Limit, Use
 from k2chaos.system.runtime import (
     Container,
@@ -32,6 +33,7 @@ class FakeRuntime:
     resources: FakeResources = field(default_factory=FakeResources)
     kernel: FakeKernel = field(default_factory=FakeKernel)
     happenings: dict[tuple[Container, str], datetime] = field(default_factory=dict)
+    able: frozenset[str] = frozenset(ABILITIES)
     ticks: int = 0
     disk_used: float = 0.5
     marked: dict[str, Mark] = field(default_factory=dict)
@@ -44,6 +46,10 @@ class FakeRuntime:
         self.states[container] = ContainerState("created", restart_policy=policy)
         self._start(container)
         return container
+
+    def abilities(self) -> frozenset[str]:
+        """See `Runtime`."""
+        return self.able
 
     def containers(self, project: str) -> tuple[Container, ...]:
         """See `Runtime`."""

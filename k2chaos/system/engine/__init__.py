@@ -171,6 +171,19 @@ class DockerRuntime:
         with translated(f"remove the container {identifier[:12]}"):
             marking.unmark(self._client, identifier)
 
+    def abilities(self) -> frozenset[str]:
+        """See `Runtime`."""
+        with translated("ask the engine what it can do"):
+            info = self._client.info()
+        options = " ".join(info.get("SecurityOptions") or ())
+        can = {
+            "cpu": info.get("CpuCfsQuota", False),
+            "memory": info.get("MemoryLimit", False) and info.get("SwapLimit", False),
+            "pids": info.get("PidsLimit", False),
+            "host-pid": "rootless" not in options and "userns" not in options,
+        }
+        return frozenset(name for name, is_there in can.items() if is_there)
+
     def facts(self) -> dict[str, str]:
         """What kind of engine it is, in words for people."""
         with translated("ask the engine what it is"):

@@ -1,0 +1,46 @@
+"""Every fault is described by the code, and what a host cannot do is refused before a run."""
+
+import io
+import json
+
+import pytest
+
+from k2chaos.errors import UsageError
+from k2chaos.listing import listed, print_json, print_listing
+from k2chaos.system.faults.catalogue import FAULTS, INJECTIONS
+from k2chaos.system.faults.needs import ABILITIES, refuse_impossible
+
+
+@pytest.mark.parametrize("one", listed(), ids=lambda one: one.action)
+def test_every_fault_says_what_it_does_who_sees_it_and_what_undoes_it(one: object) -> None:
+    for name in ("family", "does", "witness", "undone_by"):
+        assert getattr(one, name), name
+
+
+def test_all_of_them_are_listed() -> None:
+    assert len(FAULTS) + len(INJECTIONS) == len(listed())
+
+
+def test_what_the_host_cannot_do_says_why() -> None:
+    entries = listed(frozenset(ABILITIES) - {"pids"})
+    shown, document = io.StringIO(), io.StringIO()
+    print_listing(entries, shown)
+    print_json(entries, document)
+
+    unable = [one["action"] for one in json.loads(document.getvalue())["faults"] if one["why_not"]]
+    assert ["squeeze_processes"] == unable
+    assert "on this host: no: the engine cannot limit processes" in shown.getvalue()
+    assert "on this host: yes" in shown.getvalue()
+
+
+def _experiment(action: str) -> dict[str, object]:
+    return {"method": [{"type": "action", "name": "it", "provider": {"func": action}}]}
+
+
+def test_a_fault_that_cannot_be_done_here_is_refused() -> None:
+    with pytest.raises(UsageError, match="freeze_process cannot be done on this host"):
+        refuse_impossible(_experiment("freeze_process"), frozenset(ABILITIES) - {"host-pid"})
+
+    refuse_impossible(_experiment("freeze_process"), ABILITIES)
+    refuse_impossible(_experiment("await_recovery"), frozenset())
+    refuse_impossible({}, frozenset())
