@@ -54,7 +54,7 @@ test: setup ## Unit tests, and the contract suite on fakes and on the real engin
 	$(BIN)/python -m pytest
 
 fuzz: $(VENV)/.installed ## FUZZ (100000) pairs of pipeline and experiment files: nothing outside the scope is touched
-	K2CHAOS_FUZZ_EXAMPLES=$(FUZZ) $(BIN)/python -m pytest -q tests/unit/test_fuzz.py --hypothesis-show-statistics
+	K2CHAOS_FUZZ_EXAMPLES=$(FUZZ) $(BIN)/python -m pytest -q --timeout=0 tests/unit/test_fuzz.py --hypothesis-show-statistics
 
 test-e2e: setup ## End-to-end tests on the lab: the pipeline whole (under five minutes)
 	$(E2E) tests/e2e $(CORE)

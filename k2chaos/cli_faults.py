@@ -139,5 +139,5 @@ def _lines(seen: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"unreadable: {line}" for line in seen["unreadable"])
     if seen["engine_trouble"]:
         yield f"locks on the engine: not seen, {seen['engine_trouble']}"
-    if not any(seen[name] for name in ("runs", "engine_locks", "open", "unreadable")):
+    if not any(seen[name] for name in ("runs", "open", "unreadable")):
         yield "no run, and no fault is open"

@@ -370,6 +370,55 @@ def test_an_emergency_stop_heals_what_a_suspended_run_and_guardian_hold(desk: De
     assert "nothing runs" in desk.k2chaos("stop").stdout
 
 
+@pytest.mark.parametrize("tolerated", ["hypothesis", "method"])
+def test_a_crashing_probe_leaves_nothing_broken(tolerated: str, desk: Desk) -> None:
+    """A tolerance that crashes ends Chaos Toolkit without a journal (facts of upstream)."""
+    freeze = {**action("pause", role="exchange", duration=2), "background": True}
+    crashing = {**probe("impaired_services", 0), "name": "crashing"}
+    crashing["provider"] = {"type": "python", "module": "gc", "func": "enable"}
+    crashing["tolerance"] = {"type": "range", "range": [0, 1]}
+    parts = experiment()
+    if tolerated == "hypothesis":
+        parts["steady-state-hypothesis"]["probes"].append(crashing)
+    else:
+        del crashing["tolerance"]
+        crashing["provider"] = {"type": "python", "module": "json", "func": "loads",
+                                "arguments": {"s": "not JSON"}}  # fmt: skip
+    hypothesis = parts["steady-state-hypothesis"]
+    name = desk.write(
+        method=[freeze, *([crashing] if tolerated == "method" else [])],
+        **{"steady-state-hypothesis": hypothesis},
+    )
+
+    code, output = desk.run(name)
+
+    assert 0 != code, output
+    desk.until(lambda: desk.status() == "running")
+    desk.until(lambda: "no run, and no fault is open" in desk.k2chaos("status").stdout)
+
+
+def test_a_closed_terminal_leaves_nothing_broken(desk: Desk) -> None:
+    """All that the terminal had is hung up by the kernel, and writes to it fail."""
+    ours, theirs = os.openpty()
+    name = desk.write(method=[action("pause", role="exchange", duration=60)])
+    process = subprocess.Popen(
+        ["setsid", "--ctty", sys.executable, "-m", "chaostoolkit", "run", name],
+        cwd=desk.folder,
+        env={**os.environ, **desk.environ},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    desk.until(lambda: desk.status() == "paused")
+    os.close(ours)
+
+    desk.until(lambda: desk.status() == "running")
+    process.wait(60)
+    desk.until(lambda: "no run, and no fault is open" in desk.k2chaos("status").stdout)
+    assert "interrupted" in desk.codes()
+
+
 def test_a_run_whose_parent_is_killed_heals(desk: Desk) -> None:
     name = desk.write(method=[action("pause", role="exchange", duration=60)])
     process = desk.start("run", name)
