@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 EXPERIMENTS ?= experiments/broker-restart.json experiments/sink-kill.json experiments/source-kill.json
 
 .DEFAULT_GOAL := help
-.PHONY: help setup engine check format docs test lab lab-down demo chaos bench soak failing-well lock clean
+.PHONY: help setup engine check format docs test fuzz lab lab-down demo chaos bench soak failing-well lock clean
 .PHONY: test-e2e test-e2e-pipeline test-e2e-health test-e2e-freshness test-e2e-scenarios test-e2e-changed test-e2e-foreign
 .PHONY: residue validate-pipeline e2e-report e2e-soak e2e-criteria
 
@@ -14,6 +14,7 @@ EXPERIMENTS ?= experiments/broker-restart.json experiments/sink-kill.json experi
 E2E     := $(BIN)/python -m pytest
 E2ETOOL := $(BIN)/python -m tools.e2e
 RUNS    ?= 50
+FUZZ    ?= 100000
 FILE    ?= pipelines/k2.yaml
 BASE    ?= main
 N       ?= 1000
@@ -51,6 +52,9 @@ docs: $(VENV)/.installed ## Write the pages that are made from the code and from
 
 test: setup ## Unit tests, and the contract suite on fakes and on the real engine
 	$(BIN)/python -m pytest
+
+fuzz: $(VENV)/.installed ## FUZZ (100000) pairs of pipeline and experiment files: nothing outside the scope is touched
+	K2CHAOS_FUZZ_EXAMPLES=$(FUZZ) $(BIN)/python -m pytest -q tests/unit/test_fuzz.py --hypothesis-show-statistics
 
 test-e2e: setup ## End-to-end tests on the lab: the pipeline whole (under five minutes)
 	$(E2E) tests/e2e $(CORE)

@@ -31,6 +31,7 @@ from k2chaos.system.runtime import Endpoint
 from tests.contract.exchange_process import RATE, Exchange, running_exchange
 from tests.contract.subscriber import Subscriber, subscribed
 from tests.contract.waiting import wait_until
+from tests.fakes.endpoints import OnlyExchange
 from tests.fakes.runtime import FakeRuntime
 
 
@@ -50,7 +51,9 @@ def subscriber(exchange: Exchange) -> Iterator[Subscriber]:
 @pytest.fixture
 def holding(exchange: Exchange, tmp_path: Path) -> Holding:
     ledger = FaultLedger("run-1", "test", (tmp_path / "faults.jsonl",))
-    return Holding(System(FakeRuntime(), exchange), ledger, SystemClock(), Interrupt())
+    return Holding(
+        System(FakeRuntime(), OnlyExchange(exchange.control)), ledger, SystemClock(), Interrupt()
+    )
 
 
 @pytest.fixture

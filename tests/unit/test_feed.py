@@ -1,7 +1,7 @@
 """Faults of the feed: ordered, witnessed by the exchange's counts, taken back."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,6 @@ from k2chaos.errors import (
 from k2chaos.evidence.ledger import read_ledger
 from k2chaos.evidence.reading import read_run
 from k2chaos.pipeline_file import PipelineFile
-from k2chaos.system.endpoints import NoEndpoints
-from k2chaos.system.exchange import ExchangeClient
 from k2chaos.system.faults import System, fault_to_json
 from k2chaos.system.faults.catalogue import fault_from_json
 from k2chaos.system.faults.feed import (
@@ -31,31 +29,14 @@ from k2chaos.system.faults.feed import (
 )
 from k2chaos.system.faults.held import Holding, held, watch
 from k2chaos.system.feeding import hold_feed
-from k2chaos.system.kafka import TopicControl
 from k2chaos.system.run import Run
 from k2chaos.system.runtime import Endpoint
-from k2chaos.system.table_control import TableControl
+from tests.fakes.endpoints import OnlyExchange
 from tests.fakes.examples import FEED_EXAMPLES
 from tests.fakes.exchange import FakeExchange, fake_exchange
 from tests.fakes.pipelines import lab_tree
 from tests.fakes.runs import fake_holding, fake_run
 from tests.fakes.runtime import FakeRuntime
-
-
-@dataclass(frozen=True, slots=True)
-class AtUrl:
-    """Endpoints of a pipeline of which only the exchange is known."""
-
-    url: str
-
-    def exchange(self) -> ExchangeClient:
-        return ExchangeClient(self.url)
-
-    def topic(self) -> TopicControl:
-        return NoEndpoints().topic()
-
-    def table(self) -> TableControl:
-        return NoEndpoints().table()
 
 
 @pytest.fixture
@@ -73,7 +54,7 @@ def target(exchange: FakeExchange) -> Endpoint:
 def holding(exchange: FakeExchange, tmp_path: Path) -> Holding:
     runtime = FakeRuntime()
     plain = fake_holding(runtime, tmp_path)
-    return replace(plain, system=System(runtime, AtUrl(exchange.url)))
+    return replace(plain, system=System(runtime, OnlyExchange(exchange.url)))
 
 
 @pytest.mark.parametrize("kind", sorted(FEED_EXAMPLES))

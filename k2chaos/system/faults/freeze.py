@@ -61,7 +61,7 @@ class Freeze:
 
     def prepare(self, system: System) -> Self:
         """The container must run processes of this name, none of them stopped."""
-        if not self.process.strip():
+        if not str(self.process or "").strip():
             message = f"{self.kind} of {self.target} needs the name of a process"
             raise UsageError(message)
         state = require_running(system, self.target, self.kind)
