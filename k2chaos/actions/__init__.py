@@ -6,6 +6,7 @@ gone before the action returns. Actions need a run to answer for them, so the ex
 declare the control ``k2chaos.controls``.
 """
 
+from k2chaos.actions.network import partition
 from k2chaos.actions.process import crash, freeze_process, kill, pause, restart, stop
 from k2chaos.actions.resources import squeeze_cpu
 from k2chaos.actions.waiting import await_recovery
@@ -15,6 +16,7 @@ __all__ = [
     "crash",
     "freeze_process",
     "kill",
+    "partition",
     "pause",
     "restart",
     "squeeze_cpu",

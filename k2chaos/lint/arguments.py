@@ -19,6 +19,7 @@ from typing import Any, Final
 from k2chaos.experiment_file import CONTROL_MODULE, OUR_MODULES
 from k2chaos.lint.shape import is_number
 from k2chaos.pipeline import ROLES, STAGES, Pipeline
+from k2chaos.system.faults.network.partition import DIRECTIONS
 
 Doors = Callable[[str], ModuleType | None]
 
@@ -143,6 +144,8 @@ def _lint_arguments(
     for name, value in given.items():
         if name in parameters:
             mistakes += _lint_value(parameters[name], value, f"{where}.{name}", scope)
+    if {"role", "to"} <= {*parameters} and given.get("role") == given.get("to") is not None:
+        mistakes.append(f"{where}.to: must be another role than role, {_shown(given['to'])}")
     return mistakes
 
 
@@ -236,8 +239,18 @@ def _is_named(value: Any, _parameter: inspect.Parameter, _pipeline: Pipeline | N
     return None if value.strip() else "must not be empty"
 
 
+def _is_direction(
+    value: Any, _parameter: inspect.Parameter, _pipeline: Pipeline | None
+) -> str | None:
+    if value in DIRECTIONS:
+        return None
+    return f'"{value}" is no direction; there are {", ".join(DIRECTIONS)}'
+
+
 _MEANINGS: Final[Mapping[str, Callable[[Any, inspect.Parameter, Pipeline | None], str | None]]] = {
     "role": _is_role,
+    "to": _is_role,
+    "direction": _is_direction,
     "stage": _is_stage,
     "duration": _is_duration,
     "count": _is_positive,

@@ -1,12 +1,22 @@
 """One example of every kind of fault, for tests that run all of them."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from k2chaos.system.faults import Fault
 from k2chaos.system.faults.freeze import Freeze
+from k2chaos.system.faults.network.partition import Partition
 from k2chaos.system.faults.process import Crash, Kill, Pause, Restart, Stop
 from k2chaos.system.faults.resources import SqueezeCpu
+
+PEER: Final = "peer"
+"""The service at the other end of a network fault, of the same project."""
+
+
+def _peers(target: Any) -> tuple[Any, ...]:
+    return (replace(target, service=PEER),)
+
 
 EXAMPLES: Final[Mapping[str, Callable[[Any], Fault]]] = {
     "pause": Pause,
@@ -16,5 +26,8 @@ EXAMPLES: Final[Mapping[str, Callable[[Any], Fault]]] = {
     "restart": Restart,
     "freeze-process": lambda target: Freeze(target, "sh"),
     "squeeze-cpu": SqueezeCpu,
+    "partition": lambda target: Partition(target, _peers(target)),
 }
 """The name of a kind, and what makes an example of it on a target."""
+BETWEEN: Final = frozenset({"partition"})
+"""The kinds whose example needs the peer."""

@@ -15,6 +15,7 @@ from k2chaos.evidence.ledger import read_ledger
 from k2chaos.system.engine import connect
 from k2chaos.system.faults.healing import sweep
 from tests.contract.containers import docker, start_container
+from tests.fakes.examples import BETWEEN, PEER
 from tools.residue import oracle
 from tools.residue.victim import SERVICE, Trial, hold
 
@@ -44,7 +45,7 @@ class Result:
 
 def run_trial(trial: Trial) -> Result:
     """Start a container, hold the fault, be killed, wait for the heal, and look."""
-    with _container(trial.engine, trial.project) as container, _state() as state:
+    with _container(trial) as container, _state() as state:
         placed = replace(trial, state=state)
         before = oracle.look(trial.engine, container)
         process = _processes.Process(target=hold, args=(placed,))
@@ -77,12 +78,17 @@ def _came_true(is_so: Callable[[], bool]) -> bool:
 
 
 @contextmanager
-def _container(engine: str, project: str) -> Iterator[str]:
-    container = start_container(engine, project, SERVICE)
+def _container(trial: Trial) -> Iterator[str]:
+    services = (SERVICE, PEER) if trial.kind in BETWEEN else (SERVICE,)
+    network = "bridge" if trial.kind in BETWEEN else "none"
+    containers = [
+        start_container(trial.engine, trial.project, service, network=network)
+        for service in services
+    ]
     try:
-        yield container
+        yield containers[0]
     finally:
-        docker(engine, "rm", "--force", container)
+        docker(trial.engine, "rm", "--force", *containers)
 
 
 @contextmanager

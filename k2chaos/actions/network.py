@@ -1,0 +1,59 @@
+"""Actions that break the network between two roles, in the target's own network namespace."""
+
+from typing import Any
+
+from chaoslib.types import Configuration, Secrets
+
+from k2chaos.system.between import hold_between, refuse_bad_direction
+from k2chaos.system.faults.network.partition import Partition
+from k2chaos.system.holding import Wish
+from k2chaos.system.run import current_run
+
+
+def partition(
+    role: str,
+    to: str,
+    duration: float = 15.0,
+    direction: str = "both",
+    service: str = "",
+    to_service: str = "",
+    start_after: float = 0.0,
+    configuration: Configuration = None,
+    secrets: Secrets = None,
+) -> dict[str, Any]:
+    """
+    Cut a container off from those of another role, and from nobody else.
+
+    Packets vanish; connections stay open on both ends until somebody's patience is over. This is
+    what a dead switch or a wrong firewall rule looks like. After the heal the pair's connections
+    are reset once.
+
+    Args:
+        role: Role of the container in whose namespace the packets are dropped.
+        to: Role of the other end; all its containers.
+        duration: Seconds to hold the fault.
+        direction: ``both``; ``out`` drops only what *role* sends, ``in`` only what it is sent.
+        service: Which service, where *role* has several.
+        to_service: Which service, where *to* has several; by default all of them.
+        start_after: Seconds from the call to the effect; the fault is prepared meanwhile.
+
+    Returns:
+        As of ``pause``; the witness says whom the container no longer answers, and counts the
+        packets that were dropped.
+
+    Raises:
+        UsageError: Both roles are the same, or *direction* is none.
+        TargetNotReady: One end does not run, or did not answer the other before the fault.
+        FaultNotInjected: The other end is still answered, or no packet was dropped.
+        FaultNotHealed: Rules of the fault are still there.
+    """
+    refuse_bad_direction(direction)
+    return hold_between(
+        current_run(),
+        Partition,
+        Wish(role, duration, start_after),
+        to,
+        service=service,
+        to_service=to_service,
+        direction=direction,
+    )

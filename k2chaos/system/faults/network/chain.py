@@ -1,0 +1,77 @@
+"""
+A fault's own chain in the packet filter of its target: made at once, found by its tag, removed.
+
+Rules: nothing but the chain ``K2C-<tag>`` and the jumps to it is ever added or removed, so that the
+faults of one namespace do not see each other. Chains live and die with the namespace: a container
+that was restarted has none.
+"""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+from k2chaos.system.runtime import Container, HelperCall, Runtime
+
+HAND: Final = "hand"
+"""The helper that waits in the target's namespace to apply the rules."""
+_CAPABILITIES: Final = ("NET_ADMIN", "NET_RAW")
+_HOOKS: Final = ("INPUT", "OUTPUT")
+_LIST: Final = ("iptables-save", "-c", "-t", "filter")
+_REMOVE: Final = """for hook in INPUT OUTPUT; do
+  while iptables -w 5 -D $hook -j {chain} 2>/dev/null; do :; done
+done
+iptables -w 5 -F {chain} 2>/dev/null && iptables -w 5 -X {chain}
+for peer in {peers}; do ss -K -t -n dst $peer >/dev/null; done"""
+
+
+def chain_of(tag: str) -> str:
+    """The name of the chain of the fault *tag*."""
+    return f"K2C-{tag}"
+
+
+def place_hand(runtime: Runtime, target: Container, tag: str) -> None:
+    """Start the helper that will apply the rules."""
+    call = HelperCall(("sleep", "infinity"), capabilities=_CAPABILITIES, network_of=target)
+    runtime.start_helper(call, tag, HAND)
+
+
+def apply(runtime: Runtime, tag: str, rules: Sequence[str], at: datetime) -> datetime:
+    """Put *rules* into force at *at*; when they were."""
+    chain = chain_of(tag)
+    lines = [
+        "*filter",
+        f":{chain} - [0:0]",
+        *(f"-A {chain} {rule}" for rule in rules),
+        *(f"-I {hook} -j {chain}" for hook in _HOOKS),
+        "COMMIT\n",
+    ]
+    command = ("python3", "/opt/k2chaos/apply.py", str(at.timestamp()), "\n".join(lines))
+    return datetime.fromtimestamp(float(runtime.tell_helper(tag, HAND, command)), UTC)
+
+
+def matched(runtime: Runtime, tag: str) -> int | None:
+    """How many packets the rules have matched; ``None`` where they are not in force."""
+    return _matched(runtime.tell_helper(tag, HAND, _LIST), tag)
+
+
+def is_there(runtime: Runtime, target: Container, tag: str) -> bool:
+    """Whether anything of the chain is in *target*, seen by a fresh helper."""
+    call = HelperCall(_LIST, capabilities=_CAPABILITIES, network_of=target)
+    return chain_of(tag) in runtime.run_helper(call)
+
+
+def remove(runtime: Runtime, target: Container, tag: str, peers: Sequence[str]) -> None:
+    """Take the chain out of *target*, then reset once what it has open to the addresses *peers*."""
+    script = _REMOVE.format(chain=chain_of(tag), peers=" ".join(peers))
+    call = HelperCall(("sh", "-c", script), capabilities=_CAPABILITIES, network_of=target)
+    runtime.run_helper(call)
+
+
+def _matched(listing: str, tag: str) -> int | None:
+    chain = chain_of(tag)
+    hooked = re.findall(rf"^\[\d+:\d+\] -A (?:INPUT|OUTPUT) -j {chain}$", listing, re.MULTILINE)
+    counts = re.findall(rf"^\[(\d+):\d+\] -A {chain} ", listing, re.MULTILINE)
+    if len(hooked) < len(_HOOKS) or not counts:
+        return None
+    return sum(map(int, counts))

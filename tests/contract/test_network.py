@@ -1,0 +1,223 @@
+"""
+Faults of the network between real containers, told by connections that the test itself makes and
+by rules that it lists itself.
+"""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from k2chaos.clock import SystemClock
+from k2chaos.errors import FaultNotInjected, TargetNotReady
+from k2chaos.evidence.ledger import FaultLedger
+from k2chaos.system.engine import DockerRuntime
+from k2chaos.system.faults import System, fault_to_json
+from k2chaos.system.faults.catalogue import fault_from_json
+from k2chaos.system.faults.held import Holding, held
+from k2chaos.system.faults.network.partition import Direction, Partition
+from k2chaos.system.interrupt import Interrupt
+from k2chaos.system.runtime import Container
+from tests.contract.containers import docker, start_container
+from tests.contract.waiting import wait_until
+from tools.residue import oracle
+
+Starter = Callable[[str], Container]
+
+
+@pytest.fixture
+def start(engine: DockerRuntime) -> Iterator[Starter]:
+    """Starts services of one project in one network, which are removed at the end."""
+    project = f"k2chaos-test-{uuid4().hex[:8]}"
+    docker(engine.engine, "network", "create", project)
+    names: list[str] = []
+
+    def one(service: str) -> Container:
+        script = "trap 'exit 0' TERM; sleep 1000 & wait"
+        names.append(
+            start_container(engine.engine, project, service, network=project, script=script)
+        )
+        return Container(engine.engine, project, service)
+
+    try:
+        yield one
+    finally:
+        docker(engine.engine, "rm", "--force", *names)
+        docker(engine.engine, "network", "rm", project)
+
+
+def _holding(engine: DockerRuntime, folder: Path) -> Holding:
+    ledger = FaultLedger("run-1", "test", (folder / "faults.jsonl",))
+    return Holding(System(engine), ledger, SystemClock(), Interrupt())
+
+
+def _in(
+    engine: DockerRuntime, container: Container, *words: str
+) -> subprocess.CompletedProcess[str]:
+    command = ("nsenter", "--target", str(engine.state(container).pid), "--net", *words)
+    return subprocess.run(command, check=False, capture_output=True, text=True)
+
+
+def _rules(engine: DockerRuntime, container: Container) -> list[str]:
+    listed = _in(engine, container, "iptables-save").stdout.splitlines()
+    return [line for line in listed if "K2C" in line]
+
+
+def _hears(engine: DockerRuntime, one: Container, other: Container) -> bool:
+    """Whether *one* hears anything when it knocks at *other*: a refusal comes at once."""
+    (address,) = engine.addresses(other).values()
+    knock = f"exec 3<>/dev/tcp/{address}/7"
+    return "refused" in _in(engine, one, "timeout", "0.5", "bash", "-c", knock).stderr
+
+
+def _arrives(engine: DockerRuntime, one: Container, other: Container) -> bool:
+    """Whether what *one* sends arrives at *other*, which need not be able to answer."""
+    (source,) = engine.addresses(one).values()
+    count = ("-t", "raw", "-I", "PREROUTING", "-s", source, "-p", "udp", "-j", "ACCEPT")
+    _in(engine, other, "iptables", *count)
+    (address,) = engine.addresses(other).values()
+    _in(engine, one, "bash", "-c", f"echo x >/dev/udp/{address}/7")
+    listed = _in(engine, other, "iptables", "-t", "raw", "-vnxL", "PREROUTING").stdout
+    _in(engine, other, "iptables", "-t", "raw", "-F")
+    return listed.splitlines()[2].split()[0] != "0"
+
+
+def test_a_partition_cuts_off_one_and_nobody_else(
+    engine: DockerRuntime, start: Starter, tmp_path: Path
+) -> None:
+    sink, broker, store = start("sink"), start("broker"), start("store")
+    before = (_hears(engine, broker, sink), _hears(engine, sink, broker))
+
+    with held(Partition(sink, (broker,)), 20.0, _holding(engine, tmp_path)) as hold:
+        during = (_hears(engine, broker, sink), _hears(engine, sink, broker))
+        others = (_hears(engine, store, sink), _hears(engine, sink, store))
+        rules = _rules(engine, sink)
+
+    assert (True, True) == before
+    assert (False, False) == during
+    assert (True, True) == others
+    assert 5 == len(rules), rules  # the chain, two rules, two hooks
+    assert [] == _rules(engine, sink) == _rules(engine, broker)
+    assert _hears(engine, broker, sink)
+    assert _hears(engine, sink, broker)
+    assert () == engine.helpers(hold.fault.tag)
+    assert not hold.ended_early
+
+
+@pytest.mark.parametrize("direction, out, into", [("out", False, True), ("in", True, False)])
+def test_a_partition_of_one_way_lets_the_other_way_arrive(
+    direction: Direction,
+    out: bool,  # noqa: FBT001
+    into: bool,  # noqa: FBT001
+    engine: DockerRuntime,
+    start: Starter,
+    tmp_path: Path,
+) -> None:
+    sink, broker = start("sink"), start("broker")
+    fault = Partition(sink, (broker,), direction)
+
+    with held(fault, 20.0, _holding(engine, tmp_path)):
+        arrived = _arrives(engine, sink, broker)
+        drops = _in(engine, sink, "iptables-save", "-c").stdout
+        _in(engine, broker, "bash", "-c", f"echo x >/dev/udp/{_address(engine, sink)}/7")
+
+    side = "-d" if direction == "out" else "-s"
+    assert out == arrived
+    assert f"-A K2C-{fault.tag} {side} {_address(engine, broker)}/32 -j DROP" in drops
+    assert into == (f"-s {_address(engine, broker)}/32 -j DROP" not in drops)
+
+
+def test_healing_one_from_the_ledger_leaves_the_other(
+    engine: DockerRuntime, start: Starter
+) -> None:
+    sink, broker, store = start("sink"), start("broker"), start("store")
+    system = System(engine)
+    one, other = (Partition(sink, (peer,)).prepare(system) for peer in (broker, store))
+    for fault in (one, other):
+        fault.inject(system, SystemClock().now())
+
+    from_ledger = fault_from_json(fault_to_json(one))
+    from_ledger.heal(system)
+    from_ledger.heal(system)
+    left = _rules(engine, sink)
+    heard = (_hears(engine, broker, sink), _hears(engine, store, sink))
+    other.heal(system)
+
+    assert all(other.tag in rule for rule in left)
+    assert 5 == len(left)
+    assert (True, False) == heard
+    assert [] == _rules(engine, sink)
+    assert not other.observe(system).active
+
+
+def test_a_restart_takes_the_rules_with_it_and_ends_the_fault_early(
+    engine: DockerRuntime, start: Starter, tmp_path: Path
+) -> None:
+    sink, broker = start("sink"), start("broker")
+
+    with held(Partition(sink, (broker,)), 20.0, _holding(engine, tmp_path)) as hold:
+        engine.send(sink, "restart", grace_seconds=0)
+        wait_until(lambda: engine.state(sink).is_running, "it runs again")
+
+    assert hold.ended_early
+    assert [] == _rules(engine, sink)
+    assert _hears(engine, broker, sink)
+    assert () == engine.helpers(hold.fault.tag)
+
+
+def test_a_target_that_somebody_else_has_cut_off_is_no_target(
+    engine: DockerRuntime, start: Starter, tmp_path: Path
+) -> None:
+    sink, broker = start("sink"), start("broker")
+    _in(engine, sink, "iptables", "-A", "INPUT", "-s", _address(engine, broker), "-j", "DROP")
+
+    with (
+        pytest.raises(TargetNotReady, match="before anything was done"),
+        held(Partition(sink, (broker,)), 20.0, _holding(engine, tmp_path)),
+    ):
+        pytest.fail("the body ran without a witness")
+
+    assert [] == _rules(engine, sink)
+    assert "DROP" in _in(engine, sink, "iptables-save").stdout
+
+
+def test_rules_on_a_wrong_address_are_no_partition(
+    engine: DockerRuntime, start: Starter, tmp_path: Path
+) -> None:
+    sink, broker = start("sink"), start("broker")
+
+    with (
+        pytest.raises(FaultNotInjected, match="'broker': True"),
+        held(_Astray(sink, (broker,)), 20.0, _holding(engine, tmp_path)),
+    ):
+        pytest.fail("the body ran without a witness")
+
+    assert [] == _rules(engine, sink)
+
+
+class _Astray(Partition):
+    """Drops the packets of somebody who is not there."""
+
+    def _rules(self) -> Iterator[str]:
+        yield "-s 192.0.2.1 -j DROP"
+
+
+def _address(engine: DockerRuntime, container: Container) -> str:
+    (address,) = engine.addresses(container).values()
+    return address
+
+
+def test_what_the_oracle_lists_is_as_before(
+    engine: DockerRuntime, start: Starter, tmp_path: Path
+) -> None:
+    sink, broker = start("sink"), start("broker")
+    identifier = engine.state(sink).container_id
+    before = oracle.look(engine.engine, identifier)
+
+    with held(Partition(sink, (broker,)), 20.0, _holding(engine, tmp_path)):
+        during = oracle.look(engine.engine, identifier)
+
+    assert [] != oracle.differences(before, during)
+    assert [] == oracle.differences(before, oracle.look(engine.engine, identifier))
