@@ -6,7 +6,7 @@ gone before the action returns. Actions need a run to answer for them, so the ex
 declare the control ``k2chaos.controls``.
 """
 
-from k2chaos.actions.network import partition
+from k2chaos.actions.network import isolate, lose_packets, partition
 from k2chaos.actions.process import crash, freeze_process, kill, pause, restart, stop
 from k2chaos.actions.resources import squeeze_cpu
 from k2chaos.actions.waiting import await_recovery
@@ -15,7 +15,9 @@ __all__ = [
     "await_recovery",
     "crash",
     "freeze_process",
+    "isolate",
     "kill",
+    "lose_packets",
     "partition",
     "pause",
     "restart",

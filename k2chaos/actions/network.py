@@ -4,8 +4,14 @@ from typing import Any
 
 from chaoslib.types import Configuration, Secrets
 
-from k2chaos.system.between import hold_between, refuse_bad_direction
-from k2chaos.system.faults.network.partition import Partition
+from k2chaos.system.between import (
+    hold_apart,
+    hold_between,
+    refuse_bad_direction,
+    refuse_bad_percent,
+)
+from k2chaos.system.faults.network.lossy import LosePackets
+from k2chaos.system.faults.network.partition import Isolate, Partition
 from k2chaos.system.holding import Wish
 from k2chaos.system.run import current_run
 
@@ -56,4 +62,81 @@ def partition(
         service=service,
         to_service=to_service,
         direction=direction,
+    )
+
+
+def isolate(
+    role: str,
+    duration: float = 15.0,
+    service: str = "",
+    start_after: float = 0.0,
+    configuration: Configuration = None,
+    secrets: Secrets = None,
+) -> dict[str, Any]:
+    """
+    Cut a container off from every other one of its project, but not from the host.
+
+    Ports published on the host still answer, so that what it says of itself is still seen.
+
+    Args:
+        role: Role of the container.
+        duration: Seconds to hold the fault.
+        service: Which service, where the role has several.
+        start_after: Seconds from the call to the effect; the fault is prepared meanwhile.
+
+    Returns:
+        As of ``partition``; three of the others are watched from within.
+
+    Raises:
+        TargetNotReady: It does not run, or did not answer the others before the fault.
+        FaultNotInjected: It still answers one of them, or no packet was dropped.
+        FaultNotHealed: Rules of the fault are still there.
+    """
+    return hold_apart(current_run(), Isolate, Wish(role, duration, start_after), service=service)
+
+
+def lose_packets(
+    role: str,
+    to: str,
+    percent: float = 10.0,
+    duration: float = 15.0,
+    service: str = "",
+    to_service: str = "",
+    start_after: float = 0.0,
+    configuration: Configuration = None,
+    secrets: Secrets = None,
+) -> dict[str, Any]:
+    """
+    Lose a share of the packets between a container and those of another role, on either way.
+
+    TCP sends again what was lost, later and later. This is what a bad cable or a full queue looks
+    like.
+
+    Args:
+        role: Role of the container in whose namespace the packets are dropped.
+        to: Role of the other end; all its containers.
+        percent: Chance of each packet to be lost, above 0 and up to 100.
+        duration: Seconds to hold the fault.
+        service: Which service, where *role* has several.
+        to_service: Which service, where *to* has several; by default all of them.
+        start_after: Seconds from the call to the effect; the fault is prepared meanwhile.
+
+    Returns:
+        As of ``partition``; the witness counts the packets that were lost, and all of them.
+
+    Raises:
+        UsageError: Both roles are the same, or *percent* is out of range.
+        TargetNotReady: One end does not run, or did not answer the other before the fault.
+        FaultNotInjected: No packet was lost.
+        FaultNotHealed: Rules of the fault are still there.
+    """
+    refuse_bad_percent(percent)
+    return hold_between(
+        current_run(),
+        LosePackets,
+        Wish(role, duration, start_after),
+        to,
+        service=service,
+        to_service=to_service,
+        percent=percent,
     )

@@ -36,6 +36,7 @@ _WORDS: Final[Mapping[type, str]] = {
     list: "a list",
 }
 _SHOWN_LENGTH: Final = 60
+_ALL: Final = 100
 _UNKNOWN: Final = None
 """Stands for a value that is known only when the experiment runs (a secret, a dynamic one)."""
 
@@ -247,10 +248,17 @@ def _is_direction(
     return f'"{value}" is no direction; there are {", ".join(DIRECTIONS)}'
 
 
+def _is_percent(
+    value: Any, _parameter: inspect.Parameter, _pipeline: Pipeline | None
+) -> str | None:
+    return None if 0 < value <= _ALL else f"must be above 0 and up to {_ALL}, not {value}"
+
+
 _MEANINGS: Final[Mapping[str, Callable[[Any, inspect.Parameter, Pipeline | None], str | None]]] = {
     "role": _is_role,
     "to": _is_role,
     "direction": _is_direction,
+    "percent": _is_percent,
     "stage": _is_stage,
     "duration": _is_duration,
     "count": _is_positive,

@@ -17,7 +17,8 @@ from k2chaos.system.engine import DockerRuntime
 from k2chaos.system.faults import System, fault_to_json
 from k2chaos.system.faults.catalogue import fault_from_json
 from k2chaos.system.faults.held import Holding, held
-from k2chaos.system.faults.network.partition import Direction, Partition
+from k2chaos.system.faults.network.lossy import LosePackets
+from k2chaos.system.faults.network.partition import Direction, Isolate, Partition
 from k2chaos.system.interrupt import Interrupt
 from k2chaos.system.runtime import Container
 from tests.contract.containers import docker, start_container
@@ -116,7 +117,7 @@ def test_a_partition_of_one_way_lets_the_other_way_arrive(
     tmp_path: Path,
 ) -> None:
     sink, broker = start("sink"), start("broker")
-    fault = Partition(sink, (broker,), direction)
+    fault = Partition(sink, (broker,), direction=direction)
 
     with held(fault, 20.0, _holding(engine, tmp_path)):
         arrived = _arrives(engine, sink, broker)
@@ -221,3 +222,48 @@ def test_what_the_oracle_lists_is_as_before(
 
     assert [] != oracle.differences(before, during)
     assert [] == oracle.differences(before, oracle.look(engine.engine, identifier))
+
+
+def test_whoever_is_isolated_still_hears_the_host(
+    engine: DockerRuntime, start: Starter, tmp_path: Path
+) -> None:
+    sink, broker, store = start("sink"), start("broker"), start("store")
+    gateway = _in(engine, sink, "ip", "route", "show", "default").stdout.split()[2]
+    knock = ("timeout", "0.5", "bash", "-c", f"exec 3<>/dev/tcp/{gateway}/7")
+
+    with held(Isolate(sink, (broker, store)), 20.0, _holding(engine, tmp_path)) as hold:
+        heard = [_hears(engine, peer, sink) for peer in (broker, store)]
+        host = _in(engine, sink, *knock).stderr
+
+    assert {"broker": False, "store": False} == hold.witness["injected"]["answered"]
+    assert [False, False] == heard
+    assert "refused" in host
+    assert [] == _rules(engine, sink)
+
+
+def test_the_share_that_is_lost_is_the_one_asked_for(
+    engine: DockerRuntime, start: Starter, tmp_path: Path
+) -> None:
+    sink, broker = start("sink"), start("broker")
+    (source,) = engine.addresses(broker).values()
+    (address,) = engine.addresses(sink).values()
+    count = ("iptables", "-I", "OUTPUT", "-p", "udp", "--dport", "7", "-j", "ACCEPT")
+    _in(engine, broker, *count)
+    fault = LosePackets(sink, (broker,), percent=20)
+
+    with held(fault, 60.0, _holding(engine, tmp_path)):
+        # Counted by the test's own rule behind the fault's: what was not lost on the way in.
+        _in(engine, sink, "iptables", "-A", "INPUT", "-s", source, "-p", "udp", "--dport", "7")
+        script = f"exec 3>/dev/udp/{address}/7; for i in {{1..20000}}; do echo x >&3; done"
+        _in(engine, broker, "bash", "-c", f"{script} 2>/dev/null")
+        sent = _packets(_in(engine, broker, "iptables", "-vnxL", "OUTPUT").stdout, "dpt:7")
+        arrived = _packets(_in(engine, sink, "iptables", "-vnxL", "INPUT").stdout, "dpt:7")
+
+    assert 18_000 < sent
+    assert 0.18 < 1 - arrived / sent < 0.22, (sent, arrived)
+    assert [] == _rules(engine, sink)
+
+
+def _packets(listing: str, what: str) -> int:
+    (line,) = [one for one in listing.splitlines() if what in one]
+    return int(line.split()[0])

@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from k2chaos.system.faults import Fault
 from k2chaos.system.faults.freeze import Freeze
-from k2chaos.system.faults.network.partition import Partition
+from k2chaos.system.faults.network.lossy import LosePackets
+from k2chaos.system.faults.network.partition import Isolate, Partition
 from k2chaos.system.faults.process import Crash, Kill, Pause, Restart, Stop
 from k2chaos.system.faults.resources import SqueezeCpu
 
@@ -27,7 +28,9 @@ EXAMPLES: Final[Mapping[str, Callable[[Any], Fault]]] = {
     "freeze-process": lambda target: Freeze(target, "sh"),
     "squeeze-cpu": SqueezeCpu,
     "partition": lambda target: Partition(target, _peers(target)),
+    "isolate": lambda target: Isolate(target, _peers(target)),
+    "lose-packets": lambda target: LosePackets(target, _peers(target)),
 }
 """The name of a kind, and what makes an example of it on a target."""
-BETWEEN: Final = frozenset({"partition"})
+BETWEEN: Final = frozenset({"partition", "isolate", "lose-packets"})
 """The kinds whose example needs the peer."""

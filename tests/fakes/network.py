@@ -38,8 +38,10 @@ class Namespace:
         """Whether a packet from or to *peer* is lost here; it is counted."""
         for chain in self.hooked:
             rules = self.chains[chain]
+            # What drops a share, or data only, has something to count and lets the attempt pass.
+            about = [rule for rule in rules if rule.split()[1] == peer and "-j DROP" in rule]
+            self.dropped[chain] += bool(about)
             if any(re.fullmatch(rf"-[sd] {re.escape(peer)} -j DROP", rule) for rule in rules):
-                self.dropped[chain] += 1
                 return True
         return False
 
@@ -49,8 +51,11 @@ class Namespace:
         for chain in sorted(self.hooked):
             lines += [f"[0:0] -A {hook} -j {chain}" for hook in ("INPUT", "OUTPUT")]
         for chain, rules in self.chains.items():
-            counts = [self.dropped[chain], *(0 for _ in rules)]
-            lines += [f"[{n}:0] -A {chain} {rule}" for n, rule in zip(counts, rules, strict=False)]
+            first = next((rule for rule in rules if "-j DROP" in rule), "")
+            lines += [
+                f"[{self.dropped[chain] if rule == first else 0}:0] -A {chain} {rule}"
+                for rule in rules
+            ]
         return "\n".join(lines)
 
 
@@ -135,7 +140,7 @@ class FakeNetwork:
             here.restore(command[-1])
             return f"{command[2]}\n"
         if "watch.py" in command[1]:
-            answered = {address: self._reaches(here, address) for address in command[3:]}
+            answered = {address: self._reaches(here, address) for address in command[4:]}
             return json.dumps({"at": 0.0, "answered": answered}) + "\n"
         if "iptables -w" in command[-1]:
             (chain,) = {*re.findall(r"K2C-\w+", command[-1])}

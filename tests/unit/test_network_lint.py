@@ -19,6 +19,12 @@ def test_a_partition_of_two_roles_is_no_mistake() -> None:
     assert () == _mistakes("partition", role="sink", to="broker", direction="out", duration=5)
 
 
+def test_more_than_all_packets_cannot_be_lost() -> None:
+    (mistake,) = _mistakes("lose_packets", role="sink", to="broker", percent=101)
+
+    assert "up to 100" in mistake
+
+
 @pytest.mark.parametrize(
     "what, arguments",
     [

@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 
 from k2chaos.errors import FaultNotInjected, TargetNotReady, UsageError
-from k2chaos.system.between import hold_between
+from k2chaos.system.between import hold_apart, hold_between, refuse_bad_percent
 from k2chaos.system.faults import System, fault_to_json
 from k2chaos.system.faults.catalogue import fault_from_json
 from k2chaos.system.faults.held import held, watch
-from k2chaos.system.faults.network.partition import Partition
+from k2chaos.system.faults.network.lossy import LosePackets
+from k2chaos.system.faults.network.partition import Isolate, Partition
 from k2chaos.system.holding import Wish
 from k2chaos.system.runtime import Container
 from tests.fakes.clock import FakeClock
@@ -152,3 +153,37 @@ def test_a_bad_other_end_is_refused_before_anything_is_touched(to: str, tmp_path
 
     assert isinstance(run.runtime, FakeRuntime)
     assert [] == run.runtime.sent
+
+
+def test_whoever_is_isolated_is_cut_off_from_all_that_it_can_reach(tmp_path: Path) -> None:
+    run = fake_run(tmp_path)
+    assert isinstance(run.runtime, FakeRuntime)
+    stranger = run.runtime.add("stranger")
+    down = Container(stranger.engine, stranger.project, "postgres")
+    run.runtime.send(down, "kill")
+
+    (entry,) = hold_apart(run, Isolate, Wish("sink", 2.0))["faults"]
+
+    placed = {name for verb, name in run.runtime.sent if verb == "start-helper"}
+    assert 3 == len(entry["witness"]["injected"]["answered"])
+    assert 4 == len(placed)
+    assert not {"beside stranger", "beside postgres"} & placed
+
+
+def test_lost_packets_are_counted_among_all(tmp_path: Path) -> None:
+    runtime = FakeRuntime()
+    sink, broker = _two(runtime)
+    fault = LosePackets(sink, (broker,), percent=12.5)
+
+    with held(fault, 5.0, fake_holding(runtime, tmp_path)) as hold:
+        (rules,) = runtime.network.at(sink).chains.values()
+
+    assert "-s 10.0.0.3 -m statistic --mode random --probability 0.125000 -j DROP" in rules
+    assert ["-d 10.0.0.3", "-s 10.0.0.3"] == [rule for rule in rules if "DROP" not in rule]
+    assert hold.witness["injected"]["dropped_packets"] > 0
+
+
+@pytest.mark.parametrize("percent", [0, -1, 100.5, float("nan"), True, "half"])
+def test_a_share_that_is_none_is_refused(percent: object) -> None:
+    with pytest.raises(UsageError, match="percent"):
+        refuse_bad_percent(percent)

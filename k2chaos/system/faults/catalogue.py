@@ -12,12 +12,17 @@ from pydantic import ValidationError
 from k2chaos.errors import FaultError
 from k2chaos.system.faults import Fault, adapter_of
 from k2chaos.system.faults.freeze import Freeze
-from k2chaos.system.faults.network.partition import Partition
+from k2chaos.system.faults.network.lossy import LosePackets
+from k2chaos.system.faults.network.partition import Isolate, Partition
 from k2chaos.system.faults.process import Crash, Kill, Pause, Restart, Stop
 from k2chaos.system.faults.resources import SqueezeCpu
 
 FAULTS: Final[Mapping[str, type[Any]]] = {
-    kind.kind: kind for kind in (Pause, Stop, Kill, Crash, Restart, Freeze, SqueezeCpu, Partition)
+    kind.kind: kind
+    for kind in (
+        *(Pause, Stop, Kill, Crash, Restart, Freeze, SqueezeCpu),
+        *(Partition, Isolate, LosePackets),
+    )
 }
 """A new kind of fault is one class in one of the modules beside this one, and its name here."""
 

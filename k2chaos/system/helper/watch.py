@@ -1,8 +1,8 @@
 """
 Try to reach addresses by TCP, once a second; print a line of JSON a round.
 
-Arguments: the number of rounds (0 is for ever), then IPv4 addresses. A port that nobody listens on
-is tried: a refusal is an answer, silence is none.
+Arguments: the number of rounds (0 is for ever), how many datagrams to send beside in each round,
+then IPv4 addresses. A port that nobody listens on is tried: a refusal is an answer.
 """
 
 import json
@@ -26,10 +26,19 @@ def answers(address: str) -> bool:
     return True
 
 
-rounds, addresses = int(sys.argv[1]), sys.argv[2:]
+def send(datagrams: int, address: str) -> None:
+    """Send so many to *address*, for the kernel there to count."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        for _ in range(datagrams):
+            one.sendto(b"k2chaos", (address, PORT))
+
+
+rounds, datagrams, addresses = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
 done = 0
 while rounds == 0 or done < rounds:
     began = time.monotonic()
+    for address in addresses:
+        send(datagrams, address)
     seen = {address: answers(address) for address in addresses}
     print(json.dumps({"at": time.time(), "answered": seen}), flush=True)
     done += 1

@@ -8,6 +8,7 @@ that was restarted has none.
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -50,9 +51,23 @@ def apply(runtime: Runtime, tag: str, rules: Sequence[str], at: datetime) -> dat
     return datetime.fromtimestamp(float(runtime.tell_helper(tag, HAND, command)), UTC)
 
 
-def matched(runtime: Runtime, tag: str) -> int | None:
-    """How many packets the rules have matched; ``None`` where they are not in force."""
-    return _matched(runtime.tell_helper(tag, HAND, _LIST), tag)
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """
+    The kernel's counts of one chain.
+
+    Attributes:
+        dropped: Packets that its rules dropped.
+        passing: Packets that its rules counted and let go on to the next rule.
+    """
+
+    dropped: int
+    passing: int
+
+
+def counted(runtime: Runtime, tag: str) -> Counted | None:
+    """What the kernel counted; ``None`` where the rules are not in force."""
+    return _counted(runtime.tell_helper(tag, HAND, _LIST), tag)
 
 
 def is_there(runtime: Runtime, target: Container, tag: str) -> bool:
@@ -68,10 +83,11 @@ def remove(runtime: Runtime, target: Container, tag: str, peers: Sequence[str]) 
     runtime.run_helper(call)
 
 
-def _matched(listing: str, tag: str) -> int | None:
+def _counted(listing: str, tag: str) -> Counted | None:
     chain = chain_of(tag)
     hooked = re.findall(rf"^\[\d+:\d+\] -A (?:INPUT|OUTPUT) -j {chain}$", listing, re.MULTILINE)
-    counts = re.findall(rf"^\[(\d+):\d+\] -A {chain} ", listing, re.MULTILINE)
-    if len(hooked) < len(_HOOKS) or not counts:
+    rules = re.findall(rf"^\[(\d+):\d+\] -A {chain} (.*)$", listing, re.MULTILINE)
+    if len(hooked) < len(_HOOKS) or not rules:
         return None
-    return sum(map(int, counts))
+    dropped = sum(int(count) for count, rule in rules if rule.endswith("-j DROP"))
+    return Counted(dropped, sum(int(count) for count, _ in rules) - dropped)

@@ -17,7 +17,7 @@ from k2chaos.system.faults.process import require_running
 from k2chaos.system.runtime import Container, ContainerState, HelperCall, Runtime
 
 _WATCH: Final = ("python3", "/opt/k2chaos/watch.py")
-_ONCE: Final = "1"
+_ONCE: Final = ("1", "0")
 _FOR_EVER: Final = "0"
 
 
@@ -66,13 +66,18 @@ def links_between(
         )
 
 
-def begin_watch(runtime: Runtime, tag: str, links: Sequence[Link]) -> None:
-    """Place a watcher beside each peer; `TargetNotReady` where the target does not answer it."""
+def begin_watch(runtime: Runtime, tag: str, links: Sequence[Link], probes: int) -> None:
+    """
+    Place a watcher beside each peer, which also sends so many *probes* a second.
+
+    Raises:
+        TargetNotReady: The target does not answer it.
+    """
     for link in links:
         name = _name(link)
-        call = HelperCall((*_WATCH, _FOR_EVER, *link.here), network_of=link.peer)
+        call = HelperCall((*_WATCH, _FOR_EVER, str(probes), *link.here), network_of=link.peer)
         runtime.start_helper(call, tag, name)
-        first = json.loads(runtime.tell_helper(tag, name, (*_WATCH, _ONCE, *link.here)))
+        first = json.loads(runtime.tell_helper(tag, name, (*_WATCH, *_ONCE, *link.here)))
         silent = [address for address, answers in first["answered"].items() if not answers]
         if silent:
             message = (
