@@ -6,21 +6,43 @@ gone before the action returns. Actions need a run to answer for them, so the ex
 declare the control ``k2chaos.controls``.
 """
 
+from k2chaos.actions.feed import (
+    burst,
+    delay_trades,
+    disconnect_storm,
+    disconnect_subscribers,
+    duplicate_trades,
+    malform_frames,
+    refuse_connections,
+    reorder_trades,
+    stall_feed,
+)
 from k2chaos.actions.network import isolate, lose_packets, partition
 from k2chaos.actions.process import crash, freeze_process, kill, pause, restart, stop
-from k2chaos.actions.resources import squeeze_cpu
+from k2chaos.actions.resources import squeeze_cpu, squeeze_memory, squeeze_processes
 from k2chaos.actions.waiting import await_recovery
 
 __all__ = [
     "await_recovery",
+    "burst",
     "crash",
+    "delay_trades",
+    "disconnect_storm",
+    "disconnect_subscribers",
+    "duplicate_trades",
     "freeze_process",
     "isolate",
     "kill",
     "lose_packets",
+    "malform_frames",
     "partition",
     "pause",
+    "refuse_connections",
+    "reorder_trades",
     "restart",
     "squeeze_cpu",
+    "squeeze_memory",
+    "squeeze_processes",
+    "stall_feed",
     "stop",
 ]

@@ -4,12 +4,8 @@ from typing import Any
 
 from chaoslib.types import Configuration, Secrets
 
-from k2chaos.system.between import (
-    hold_apart,
-    hold_between,
-    refuse_bad_direction,
-    refuse_bad_percent,
-)
+from k2chaos.system.amounts import refuse_bad_amount
+from k2chaos.system.between import hold_apart, hold_between, refuse_bad_direction
 from k2chaos.system.faults.network.lossy import LosePackets
 from k2chaos.system.faults.network.partition import Isolate, Partition
 from k2chaos.system.holding import Wish
@@ -115,7 +111,7 @@ def lose_packets(
     Args:
         role: Role of the container in whose namespace the packets are dropped.
         to: Role of the other end; all its containers.
-        percent: Chance of each packet to be lost, above 0 and up to 100.
+        percent: Chance of each packet to be lost, from 0.01 to 100.
         duration: Seconds to hold the fault.
         service: Which service, where *role* has several.
         to_service: Which service, where *to* has several; by default all of them.
@@ -130,7 +126,7 @@ def lose_packets(
         FaultNotInjected: No packet was lost.
         FaultNotHealed: Rules of the fault are still there.
     """
-    refuse_bad_percent(percent)
+    refuse_bad_amount("percent", percent)
     return hold_between(
         current_run(),
         LosePackets,

@@ -4,8 +4,8 @@ from typing import Any
 
 from chaoslib.types import Configuration, Secrets
 
-from k2chaos.system.faults.resources import SqueezeCpu
-from k2chaos.system.holding import Wish, hold_for, refuse_bad_share
+from k2chaos.system.faults.resources import SqueezeCpu, SqueezeMemory, SqueezeProcesses
+from k2chaos.system.holding import Wish, hold_for, refuse_bad_headroom, refuse_bad_share
 from k2chaos.system.run import current_run
 
 
@@ -49,4 +49,94 @@ def squeeze_cpu(
         service=service,
         count=count,
         cores=cores,
+    )
+
+
+def squeeze_memory(
+    role: str,
+    duration: float = 15.0,
+    headroom_mib: int = 8,
+    service: str = "",
+    count: int = 1,
+    start_after: float = 0.0,
+    configuration: Configuration = None,
+    secrets: Secrets = None,
+) -> dict[str, Any]:
+    """
+    Limit a container's memory to what it uses now and a little more, then give it what it had.
+
+    Beyond that the kernel first takes caches back and then kills (out of memory); the restart
+    policy answers, under the same limit. This is what a leak, or a limit set too low, looks like.
+
+    Args:
+        role: Role of the service in the pipeline file.
+        duration: Seconds to hold the fault.
+        headroom_mib: MiB that it may use beyond what it uses now; the engine's smallest limit is
+            6 MiB in all.
+        service: Which service, where the role has several.
+        count: How many containers are meant.
+        start_after: Seconds from the call to the effect; the fault is prepared meanwhile.
+
+    Returns:
+        As of ``pause``; the witness says what is in use, under which limit, and when the kernel
+        killed, if it did.
+
+    Raises:
+        UsageError: *headroom_mib* is no whole number of 0 or more.
+        TargetNotReady: It may use less as it is, or the kernel cannot take back so much.
+        FaultNotInjected: The limit is not in force, or hardly any of it is used.
+        FaultNotHealed: The limit of before is not in force, or the container does not run.
+    """
+    refuse_bad_headroom(headroom_mib)
+    return hold_for(
+        current_run(),
+        SqueezeMemory,
+        Wish(role, duration, start_after),
+        service=service,
+        count=count,
+        headroom_mib=headroom_mib,
+    )
+
+
+def squeeze_processes(
+    role: str,
+    duration: float = 15.0,
+    headroom: int = 0,
+    service: str = "",
+    count: int = 1,
+    start_after: float = 0.0,
+    configuration: Configuration = None,
+    secrets: Secrets = None,
+) -> dict[str, Any]:
+    """
+    Allow a container as many processes and threads as it has now, then as many as before.
+
+    Whatever would start another one is refused: a thread pool that grows, a new worker, an
+    ``exec`` of the operator's. This is what a leak of threads looks like at the limit.
+
+    Args:
+        role: Role of the service in the pipeline file.
+        duration: Seconds to hold the fault.
+        headroom: How many more than there are now.
+        service: Which service, where the role has several.
+        count: How many containers are meant.
+        start_after: Seconds from the call to the effect; the fault is prepared meanwhile.
+
+    Returns:
+        As of ``pause``; the witness says how many there are, under which limit.
+
+    Raises:
+        UsageError: *headroom* is no whole number of 0 or more.
+        TargetNotReady: It may have fewer as it is.
+        FaultNotInjected: The limit is not in force.
+        FaultNotHealed: The limit of before is not in force, or the container does not run.
+    """
+    refuse_bad_headroom(headroom)
+    return hold_for(
+        current_run(),
+        SqueezeProcesses,
+        Wish(role, duration, start_after),
+        service=service,
+        count=count,
+        headroom=headroom,
     )

@@ -19,6 +19,7 @@ from typing import Any, Final
 from k2chaos.experiment_file import CONTROL_MODULE, OUR_MODULES
 from k2chaos.lint.shape import is_number
 from k2chaos.pipeline import ROLES, STAGES, Pipeline
+from k2chaos.system.amounts import AMOUNTS, what_is_wrong
 from k2chaos.system.faults.network.partition import DIRECTIONS
 
 Doors = Callable[[str], ModuleType | None]
@@ -36,7 +37,6 @@ _WORDS: Final[Mapping[type, str]] = {
     list: "a list",
 }
 _SHOWN_LENGTH: Final = 60
-_ALL: Final = 100
 _UNKNOWN: Final = None
 """Stands for a value that is known only when the experiment runs (a secret, a dynamic one)."""
 
@@ -236,6 +236,10 @@ def _is_positive(
     return None if value > 0 else f"must be above 0, not {value}"
 
 
+def _is_within(value: Any, parameter: inspect.Parameter, _pipeline: Pipeline | None) -> str | None:
+    return what_is_wrong(parameter.name, value)
+
+
 def _is_named(value: Any, _parameter: inspect.Parameter, _pipeline: Pipeline | None) -> str | None:
     return None if value.strip() else "must not be empty"
 
@@ -248,17 +252,10 @@ def _is_direction(
     return f'"{value}" is no direction; there are {", ".join(DIRECTIONS)}'
 
 
-def _is_percent(
-    value: Any, _parameter: inspect.Parameter, _pipeline: Pipeline | None
-) -> str | None:
-    return None if 0 < value <= _ALL else f"must be above 0 and up to {_ALL}, not {value}"
-
-
 _MEANINGS: Final[Mapping[str, Callable[[Any, inspect.Parameter, Pipeline | None], str | None]]] = {
     "role": _is_role,
     "to": _is_role,
     "direction": _is_direction,
-    "percent": _is_percent,
     "stage": _is_stage,
     "duration": _is_duration,
     "count": _is_positive,
@@ -268,4 +265,7 @@ _MEANINGS: Final[Mapping[str, Callable[[Any, inspect.Parameter, Pipeline | None]
     "grace": _is_grace,
     "process": _is_named,
     "start_after": _is_not_negative,
+    "headroom": _is_not_negative,
+    "headroom_mib": _is_not_negative,
+    **dict.fromkeys(AMOUNTS, _is_within),
 }

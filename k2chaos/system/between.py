@@ -1,7 +1,7 @@
 """Holding a fault between two roles: the one whose container is touched, and its peers."""
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from k2chaos.errors import ContainerNotFound, UsageError
 from k2chaos.system.faults import Fault
@@ -9,8 +9,6 @@ from k2chaos.system.faults.network.partition import DIRECTIONS
 from k2chaos.system.holding import Wish, hold_for
 from k2chaos.system.run import Run
 from k2chaos.system.runtime import Container, listed_services
-
-_ALL: Final = 100
 
 
 def hold_between(
@@ -73,19 +71,6 @@ def hold_apart(
         )
 
     return hold_for(run, made, wish, service=service)
-
-
-def refuse_bad_percent(percent: Any) -> None:
-    """
-    Check which share of the packets is meant.
-
-    Raises:
-        UsageError: It is no number above 0 and up to 100.
-    """
-    is_number = isinstance(percent, int | float) and not isinstance(percent, bool)
-    if not (is_number and 0 < percent <= _ALL):
-        message = f"percent must be a number above 0 and up to {_ALL}, not {percent!r}"
-        raise UsageError(message)
 
 
 def refuse_bad_direction(direction: Any) -> None:

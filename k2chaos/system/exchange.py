@@ -1,4 +1,7 @@
-"""The exchange's control API: what was emitted, by the exchange's own clock, and how fast."""
+"""
+The exchange's control API: what was emitted, by the exchange's own clock, and how fast; and the
+orders to misbehave.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -32,6 +35,26 @@ class Ledger:
 
 
 @dataclass(frozen=True, slots=True)
+class Misbehaviour:
+    """
+    The orders to misbehave that an exchange knows, and what it counted of their effects.
+
+    Attributes:
+        now: The exchange's clock when it answered.
+        life: Tells one process of the exchange from the next.
+        in_force: By tag: what each did so far, by the name of the count.
+        ended: By tag: why it is no longer in force.
+        counts: What all orders did since the exchange was started.
+    """
+
+    now: datetime
+    life: int
+    in_force: Mapping[str, Mapping[str, int]]
+    ended: Mapping[str, str]
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class ExchangeClient:
     """Asks the exchange at *control_url*."""
 
@@ -46,7 +69,7 @@ class ExchangeClient:
 
     def ledger(self, at: datetime | None = None) -> Ledger:
         """What was emitted until now, or until the event time *at*."""
-        params = {"at_ms": int(at.timestamp() * 1000)} if at else None
+        params = {"at_ms": _ms(at)} if at else None
         answer = self._http.get_json("/ledger", params)
         try:
             return _ledger(answer)
@@ -68,6 +91,23 @@ class ExchangeClient:
     def set_rate(self, trades_per_second: float) -> float:
         """Ask for another rate; the one now in force."""
         return self._rate_of(self._http.put_json("/rate", {"trades_per_second": trades_per_second}))
+
+    def misbehaviour(self) -> Misbehaviour:
+        """The orders to misbehave, and what came of them."""
+        answer = self._http.get_json("/faults")
+        try:
+            return _misbehaviour(answer)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            message = f"exchange: GET {self.control_url}/faults: not understood ({error!r})"
+            raise StageBlind(message, "undecodable") from error
+
+    def place_order(self, tag: str, order: Mapping[str, Any], until: datetime) -> None:
+        """Order it to misbehave until *until* by its clock; a tag that is over is refused."""
+        self._http.put_json(f"/faults/{tag}", {**order, "until_ms": _ms(until)})
+
+    def take_order_back(self, tag: str) -> None:
+        """End that order, and accept none of that tag any more."""
+        self._http.delete_json(f"/faults/{tag}")
 
     def health(self) -> Any:
         """The exchange's own word on its health, as JSON."""
@@ -93,6 +133,16 @@ def _ledger(answer: Any) -> Ledger:
     return Ledger(_time(answer["now_ms"]), int(answer["seed"]), keys)
 
 
+def _misbehaviour(answer: Any) -> Misbehaviour:
+    return Misbehaviour(
+        now=_time(answer["now_ms"]),
+        life=int(answer["born_ms"]),
+        in_force={tag: dict(one["counts"]) for tag, one in answer["in_force"].items()},
+        ended={tag: str(one["why"]) for tag, one in answer["ended"].items()},
+        counts=dict(answer["counts"]),
+    )
+
+
 def _emitted(one: Mapping[str, Any]) -> Emitted:
     last, oldest = one["last_time_ms"], one.get("retained_from_time_ms")
     return Emitted(
@@ -104,3 +154,7 @@ def _emitted(one: Mapping[str, Any]) -> Emitted:
 
 def _time(milliseconds: float) -> datetime:
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)

@@ -137,6 +137,18 @@ def refuse_bad_share(cores: Any) -> None:
         raise UsageError(message)
 
 
+def refuse_bad_headroom(headroom: Any) -> None:
+    """
+    Check how much more a squeezed container may use than it does now.
+
+    Raises:
+        UsageError: It is no whole number, or negative.
+    """
+    if isinstance(headroom, bool) or not isinstance(headroom, int) or headroom < 0:
+        message = f"headroom must be a whole number, 0 or more, not {headroom!r}"
+        raise UsageError(message)
+
+
 def _refuse_too_many(run: Run, targets: Sequence[Container | Endpoint]) -> None:
     limits = run.pipeline.limits
     open_now = run.open_faults()

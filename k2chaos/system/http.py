@@ -82,6 +82,10 @@ class HttpClient:
         """PUT *body* as JSON to *path* and decode the answer; raises like `get_json`."""
         return self._ask("PUT", path, body=body)
 
+    def delete_json(self, path: str) -> Any:
+        """DELETE *path* and decode the answer; raises like `get_json`."""
+        return self._ask("DELETE", path)
+
     def close(self) -> None:
         """Close the connection."""
         self._client.close()

@@ -10,19 +10,16 @@ change when containers are re-created.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Literal, Protocol
+from typing import Literal, Protocol
 
 from k2chaos.errors import AmbiguousTarget, ContainerNotFound, Unsupported, UsageError
 from k2chaos.pipeline import ROLES, Pipeline
+from k2chaos.system.limits import Limit, Use
 
 Status = Literal[
     "created", "running", "paused", "restarting", "removing", "exited", "dead", "missing"
 ]
 Verb = Literal["pause", "unpause", "start", "stop", "kill", "restart"]
-
-
-_PERIOD_US: Final = 100_000
-"""The engine's default length of a period of CPU time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,51 +98,6 @@ class Process:
 
 
 @dataclass(frozen=True, slots=True)
-class CpuLimit:
-    """
-    How much CPU time a container may use, in the engine's own two spellings.
-
-    A container created with the one must be changed with the one; the engine refuses the other.
-
-    Attributes:
-        nano_cpus: Cores times 10^9; 0 where the limit is not spelt so.
-        quota_us: Microseconds of CPU time a period; 0 or -1 is unlimited.
-        period_us: Length of a period; 0 is the engine's default (100 ms).
-    """
-
-    nano_cpus: int = 0
-    quota_us: int = 0
-    period_us: int = 0
-
-    @property
-    def cores(self) -> float | None:
-        """The limit in cores; ``None`` is unlimited, whichever way that is spelt."""
-        if self.nano_cpus:
-            return self.nano_cpus / 1e9
-        return self.quota_us / (self.period_us or _PERIOD_US) if self.quota_us > 0 else None
-
-    def squeezed_to(self, cores: float) -> "CpuLimit":
-        """The limit of *cores*, in the spelling of this one."""
-        if self.nano_cpus:
-            return CpuLimit(nano_cpus=round(cores * 1e9))
-        period = self.period_us or _PERIOD_US
-        return CpuLimit(quota_us=round(cores * period), period_us=period)
-
-
-@dataclass(frozen=True, slots=True)
-class CpuUse:
-    """
-    A container's CPU limit as the engine has it, and what the kernel made of it.
-
-    Attributes:
-        throttled_periods: Periods in which the kernel made a process wait, since the start.
-    """
-
-    limit: CpuLimit
-    throttled_periods: int
-
-
-@dataclass(frozen=True, slots=True)
 class HelperCall:
     """
     One command in a throw-away helper container, from where the target cannot be changed by it.
@@ -192,11 +144,11 @@ class Runtime(Protocol):
             ContainerNotFound: Nothing answers to the identity.
         """
 
-    def cpu(self, container: Container) -> CpuUse:
-        """The limit in force and the kernel's count; `ContainerNotFound` where nothing answers."""
+    def use(self, container: Container) -> Use:
+        """What it may use and does use; `ContainerNotFound` where nothing answers."""
 
-    def limit_cpu(self, container: Container, limit: CpuLimit) -> None:
-        """Change the limit of a container; errors as those of `send`."""
+    def limit(self, container: Container, limit: Limit) -> None:
+        """Change one of its limits; errors as those of `send`."""
 
     def processes(self, container: Container) -> tuple[Process, ...]:
         """Its processes as the engine's host sees them; `TargetNotReady` where it is down."""

@@ -3,6 +3,10 @@
 import subprocess
 
 IMAGE = "debian:trixie-slim"
+_IDLE = r"""trap 'exit 0' TERM
+kept=$(head -c 16000000 /dev/zero | tr '\0' x)
+while :; do sleep 0.01; done"""
+"""It holds on to some memory, so that there is something to squeeze."""
 
 
 def start_container(  # noqa: PLR0913 - each has a default
@@ -24,7 +28,7 @@ def start_container(  # noqa: PLR0913 - each has a default
         "com.docker.compose.oneoff": str(one_off),
     }
     options = [part for key, value in labels.items() for part in ("--label", f"{key}={value}")]
-    command = ["sh", "-c", script or "trap 'exit 0' TERM; while :; do sleep 0.01; done"]
+    command = ["sh", "-c", script or _IDLE]
     run = ("run", "--detach", "--restart", "unless-stopped", "--network", network)
     return docker(engine, *run, *limits, *options, IMAGE, *command).strip()
 

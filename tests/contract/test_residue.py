@@ -7,26 +7,28 @@ import itertools
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from k2chaos.system.engine import DockerRuntime
 from tests.contract.containers import docker, start_container
-from tests.fakes.examples import EXAMPLES
+from tests.contract.exchange_process import Exchange, running_exchange
 from tools.residue import oracle
 from tools.residue.boundaries import BOUNDARIES, Boundary
 from tools.residue.trials import project_name, run_trial
-from tools.residue.victim import Trial
+from tools.residue.victim import KINDS, Trial
 
-SAMPLE = 36
+SAMPLE = 48
 
 
 @pytest.mark.usefixtures("engine")
 def test_a_run_that_is_killed_leaves_nothing_broken(engine: DockerRuntime) -> None:
     # Kinds, boundaries and deaths of the guardian take turns, with periods that share no factor.
     turns = zip(
-        itertools.cycle(sorted(EXAMPLES)),
+        itertools.cycle(sorted(KINDS)),
         itertools.cycle(BOUNDARIES),
         itertools.cycle((False, True, False)),
         range(SAMPLE),
@@ -40,7 +42,7 @@ def test_a_run_that_is_killed_leaves_nothing_broken(engine: DockerRuntime) -> No
         results = [*pool.map(run_trial, trials)]
 
     assert [] == [(one.trial, one.residue) for one in results if one.residue]
-    assert {*EXAMPLES} == {one.trial.kind for one in results if one.was_tried}
+    assert {*KINDS} == {one.trial.kind for one in results if one.was_tried}
 
 
 @pytest.fixture
@@ -102,6 +104,40 @@ def test_the_oracle_sees_a_stopped_process(engine: DockerRuntime, container: str
     after = oracle.look(engine.engine, container)
 
     assert any("stopped processes" in line for line in oracle.differences(before, after))
+
+
+@pytest.fixture(scope="module")
+def exchange(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exchange]:
+    with running_exchange(tmp_path_factory.mktemp("exchange")) as one:
+        yield one
+
+
+@pytest.mark.parametrize(
+    "order, what",
+    [
+        ({"kind": "stall"}, "trades come"),
+        ({"kind": "refuse"}, "connections"),
+        ({"kind": "disconnect_storm", "every_seconds": 0.2}, "connections"),
+        ({"kind": "malformed", "percent": 30}, "trades missing"),
+        ({"kind": "duplicate", "percent": 30}, "trades missing"),
+        ({"kind": "reorder", "percent": 30}, "trades missing"),
+        ({"kind": "delay", "milliseconds": 1000}, "trades are late"),
+        ({"kind": "burst", "factor": 10}, "the rate is plain"),
+    ],
+)
+def test_the_oracle_sees_what_an_exchange_does(
+    order: dict[str, Any], what: str, exchange: Exchange
+) -> None:
+    client, tag = exchange.exchange(), order["kind"]
+    before = oracle.look_at_feed(exchange.control, exchange.stream)
+    client.place_order(tag, order, datetime.now(UTC) + timedelta(seconds=60))
+    after = oracle.look_at_feed(exchange.control, exchange.stream)
+    client.take_order_back(tag)
+    lines = oracle.differences(before, after)
+
+    assert any(line.startswith("orders in force") for line in lines)
+    assert any(line.startswith(what) for line in lines)
+    assert [] == oracle.differences(before, oracle.look_at_feed(exchange.control, exchange.stream))
 
 
 def test_every_step_can_be_died_at() -> None:

@@ -18,7 +18,6 @@ from k2chaos.errors import AmbiguousTarget, ContainerNotFound, TargetNotReady
 from k2chaos.evidence.ledger import FaultLedger, read_ledger
 from k2chaos.system.engine import DockerRuntime
 from k2chaos.system.faults import System
-from k2chaos.system.faults.catalogue import FAULTS
 from k2chaos.system.faults.held import Holding, held, watch
 from k2chaos.system.faults.process import Pause
 from k2chaos.system.faults.resources import SqueezeCpu
@@ -155,7 +154,7 @@ def test_other_projects_are_not_listed(bench: Bench) -> None:
     assert () == bench.runtime.containers(f"{bench.target.project}-other")
 
 
-@pytest.mark.parametrize("kind", sorted(FAULTS))
+@pytest.mark.parametrize("kind", sorted(EXAMPLES))
 def test_every_fault_is_seen_and_leaves_nothing_behind(
     kind: str, bench: Bench, tmp_path: Path
 ) -> None:
@@ -241,10 +240,10 @@ def test_a_squeezed_container_has_the_limit_of_before_again(
     ledger = FaultLedger("run-1", "test", (tmp_path / "faults.jsonl",))
     holding = Holding(System(engine), ledger, SystemClock(), Interrupt())
     try:
-        before = engine.cpu(target).limit
+        before = engine.use(target).cpu.limit
         with held(SqueezeCpu(target, 0.05), 5.0, holding):
-            during = engine.cpu(target).limit
-        after = engine.cpu(target).limit
+            during = engine.use(target).cpu.limit
+        after = engine.use(target).cpu.limit
     finally:
         docker(engine.engine, "rm", "--force", name)
 

@@ -5,11 +5,12 @@ from dataclasses import replace
 from typing import Any, Final
 
 from k2chaos.system.faults import Fault
+from k2chaos.system.faults.feed import FEED_FAULTS, Burst, FeedFault
 from k2chaos.system.faults.freeze import Freeze
 from k2chaos.system.faults.network.lossy import LosePackets
 from k2chaos.system.faults.network.partition import Isolate, Partition
 from k2chaos.system.faults.process import Crash, Kill, Pause, Restart, Stop
-from k2chaos.system.faults.resources import SqueezeCpu
+from k2chaos.system.faults.resources import SqueezeCpu, SqueezeMemory, SqueezeProcesses
 
 PEER: Final = "peer"
 """The service at the other end of a network fault, of the same project."""
@@ -27,10 +28,16 @@ EXAMPLES: Final[Mapping[str, Callable[[Any], Fault]]] = {
     "restart": Restart,
     "freeze-process": lambda target: Freeze(target, "sh"),
     "squeeze-cpu": SqueezeCpu,
+    "squeeze-memory": lambda target: SqueezeMemory(target, 2),
+    "squeeze-processes": SqueezeProcesses,
     "partition": lambda target: Partition(target, _peers(target)),
     "isolate": lambda target: Isolate(target, _peers(target)),
     "lose-packets": lambda target: LosePackets(target, _peers(target)),
 }
-"""The name of a kind, and what makes an example of it on a target."""
+"""The name of a kind, and what makes an example of it on a container."""
 BETWEEN: Final = frozenset({"partition", "isolate", "lose-packets"})
 """The kinds whose example needs the peer."""
+
+_OF_THE_FEED: Final[tuple[type[FeedFault], ...]] = (*FEED_FAULTS, Burst)
+FEED_EXAMPLES: Final[Mapping[str, Callable[[Any], Fault]]] = {one.kind: one for one in _OF_THE_FEED}
+"""The same, on the feed of an exchange."""

@@ -8,14 +8,32 @@ from typing import Any
 from tests.fakes.servers import Answer, FakeServer, Request, serving
 from tests.fakes.topic import START_MS, time_of
 
+COUNTED = {
+    "stall": "frames_withheld",
+    "refuse": "connections_refused",
+    "disconnect": "connections_closed",
+    "disconnect_storm": "connections_closed",
+    "malformed": "frames_malformed",
+    "duplicate": "trades_duplicated",
+    "reorder": "trades_reordered",
+    "delay": "trades_delayed",
+    "burst": "trades_added",
+}
+
 
 class FakeExchange:
     """
-    What was emitted.
+    What was emitted, and which orders to misbehave are in force.
 
     Attributes:
         last_ids: By symbol; may be changed at any time.
         now: Its clock; at first a second after the newest trade.
+        life: Which process it is.
+        orders: Those in force, by tag; each look at them counts an effect.
+        over: Tags that were taken back.
+        counts: Effects since it was started.
+        broken: How it fails to obey: ``ignores`` orders though it answers, ``idles`` though it
+            lists them, ``clings`` to them.
     """
 
     def __init__(self, last_ids: dict[str, int]) -> None:
@@ -23,6 +41,11 @@ class FakeExchange:
         self.last_ids = last_ids
         self.rate = 100.0
         self.now = time_of(max(last_ids.values(), default=0)) + timedelta(seconds=1)
+        self.life = 1
+        self.orders: dict[str, dict[str, Any]] = {}
+        self.over: set[str] = set()
+        self.counts = dict.fromkeys(COUNTED.values(), 0)
+        self.broken = ""
         self.server: FakeServer
 
     @property
@@ -48,9 +71,50 @@ class FakeExchange:
             return 200, {"trades_per_second": self.rate}
         if request.path == "/health":
             return 200, {"status": "healthy", "rate": self.rate, "clients": 1}
+        if request.path.startswith("/faults"):
+            return self._faults(request)
         symbols = {symbol: self._symbol(last) for symbol, last in self.last_ids.items()}
-        now_ms = int(self.now.timestamp() * 1000)
-        return 200, {"schema": 1, "seed": 7, "now_ms": now_ms, "symbols": symbols}
+        return 200, {"schema": 1, "seed": 7, "now_ms": self._now_ms(), "symbols": symbols}
+
+    def restart(self) -> None:
+        """Begin a new life, without orders."""
+        self.life += 1
+        self.orders.clear()
+        self.over.clear()
+        self.counts = dict.fromkeys(self.counts, 0)
+
+    def _now_ms(self) -> int:
+        return int(self.now.timestamp() * 1000)
+
+    def _faults(self, request: Request) -> Answer:
+        tag = request.path.removeprefix("/faults").strip("/")
+        if request.method == "PUT":
+            if tag in self.over:
+                return 409, {"reason": f"tag {tag} is over; take another"}
+            if self.broken != "ignores":
+                self.orders[tag] = {**request.json, "counts": {}}
+            return 200, {"in_force": True}
+        if request.method == "DELETE":
+            self.over.add(tag)
+            if self.broken != "clings":
+                self.orders.pop(tag, None)
+            return 200, {"in_force": False}
+        for order in self.orders.values():
+            self._carry_out(order)
+        return 200, {
+            "now_ms": self._now_ms(),
+            "born_ms": self.life,
+            "in_force": self.orders,
+            "ended": {tag: {"why": "taken back"} for tag in self.over},
+            "counts": self.counts,
+        }
+
+    def _carry_out(self, order: dict[str, Any]) -> None:
+        if self.broken == "idles":
+            return
+        counted = COUNTED[order["kind"]]
+        self.counts[counted] += 1
+        order["counts"] = {counted: order["counts"].get(counted, 0) + 1}
 
     def _symbol(self, last: int) -> dict[str, Any]:
         first = START_MS + 10 if last else None

@@ -5,17 +5,17 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from k2chaos.errors import ContainerNotFound, TargetNotReady
+from k2chaos.system.limits import Limit, Use
 from k2chaos.system.runtime import (
     Container,
     ContainerState,
-    CpuLimit,
-    CpuUse,
     HelperCall,
     Process,
     Verb,
 )
 from tests.fakes.kernel import FakeKernel
 from tests.fakes.network import FakeNetwork
+from tests.fakes.resources import FakeResources
 
 ENGINE = "fake://engine"
 
@@ -29,10 +29,10 @@ class FakeRuntime:
     sent: list[tuple[str, str]] = field(default_factory=list)
     broken: Callable[[Container, str], bool] = lambda _container, _verb: False
     refused_once: set[str] = field(default_factory=set)
-    cpus: dict[Container, CpuLimit] = field(default_factory=dict)
-    idle: set[Container] = field(default_factory=set)
+    resources: FakeResources = field(default_factory=FakeResources)
     kernel: FakeKernel = field(default_factory=FakeKernel)
     network: FakeNetwork = field(default_factory=FakeNetwork)
+    happenings: dict[tuple[Container, str], datetime] = field(default_factory=dict)
     ticks: int = 0
 
     def add(
@@ -64,22 +64,17 @@ class FakeRuntime:
         if not self.broken(container, verb):
             self._apply(container, verb)
 
-    def cpu(self, container: Container) -> CpuUse:
-        """See `Runtime`; whoever is limited and not idle has been throttled."""
+    def use(self, container: Container) -> Use:
+        """See `Runtime`."""
         self._must_be_there(container)
-        limit = self.cpus.get(container, CpuLimit())
-        is_tight = 0 < limit.nano_cpus < 10**9 or 0 < limit.quota_us < 100_000
-        return CpuUse(limit, 7 if is_tight and container not in self.idle else 0)
+        return self.resources.use(container, is_running=bool(self.states[container].pid))
 
-    def limit_cpu(self, container: Container, limit: CpuLimit) -> None:
-        """See `Runtime`; the spelling must be that of before, as the engine wants it."""
-        self.sent.append(("limit-cpu", container.service))
-        before = self.cpu(container).limit
-        if bool(before.nano_cpus) != bool(limit.nano_cpus) and before != CpuLimit():
-            message = "conflicting options"
-            raise TargetNotReady(message)
-        if not self.broken(container, "limit-cpu"):
-            self.cpus[container] = limit
+    def limit(self, container: Container, limit: Limit) -> None:
+        """See `Runtime`."""
+        self.sent.append(("limit", container.service))
+        self._must_be_there(container)
+        if not self.broken(container, "limit"):
+            self.resources.limit(container, limit)
 
     def processes(self, container: Container) -> tuple[Process, ...]:
         """See `Runtime`."""
@@ -139,7 +134,9 @@ class FakeRuntime:
         return self.network.addresses(container)
 
     def happened(self, container: Container, action: str, since: datetime) -> datetime | None:
-        """See `Runtime`; this engine keeps no events."""
+        """See `Runtime`; of events this engine keeps what `happenings` says."""
+        at = self.happenings.get((container, action))
+        return at if at is not None and at >= since else None
 
     def _must_run(self, container: Container) -> None:
         self._must_be_there(container)

@@ -28,6 +28,11 @@ def freeze_process(role: str, process: str) -> dict[str, Any]:
     return {}
 
 
+def duplicate_trades(percent: float = 10.0) -> dict[str, Any]:
+    """Take a share in percent."""
+    return {}
+
+
 def await_recovery(deadline: float = 120.0) -> dict[str, Any]:
     """Take a deadline."""
     return {}
@@ -60,6 +65,7 @@ MODULES = {
         pause=pause,
         kill=kill,
         freeze_process=freeze_process,
+        duplicate_trades=duplicate_trades,
         await_recovery=await_recovery,
     ),
     "k2chaos.probes": _module(

@@ -20,7 +20,7 @@ from k2chaos.system.faults.process import Crash, Pause, Stop
 from k2chaos.system.interrupt import SIGNALS
 from k2chaos.system.runtime import Container, Verb
 from tests.fakes.clock import FakeClock
-from tests.fakes.examples import EXAMPLES, PEER
+from tests.fakes.examples import EXAMPLES, FEED_EXAMPLES, PEER
 from tests.fakes.runs import fake_holding
 from tests.fakes.runtime import FakeRuntime
 
@@ -240,7 +240,7 @@ def test_a_crash_is_not_sent_to_a_process_that_took_the_old_number(tmp_path: Pat
 
 
 def test_every_kind_has_an_example() -> None:
-    assert set(FAULTS) == set(EXAMPLES)
+    assert {*FAULTS, *INJECTIONS} == {*EXAMPLES, *FEED_EXAMPLES}
 
 
 def test_every_kind_has_the_name_of_the_action_that_asks_for_it() -> None:
@@ -249,7 +249,7 @@ def test_every_kind_has_the_name_of_the_action_that_asks_for_it() -> None:
     assert {*FAULTS.values(), *INJECTIONS.values()} == asked_for
 
 
-@pytest.mark.parametrize("kind", sorted(FAULTS))
+@pytest.mark.parametrize("kind", sorted(EXAMPLES))
 def test_every_kind_survives_the_ledger(kind: str) -> None:
     runtime = FakeRuntime()
     runtime.add(PEER)

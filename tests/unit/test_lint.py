@@ -160,6 +160,16 @@ MISTAKES: list[tuple[str, Any, str]] = [
         },
         "method[0].provider.arguments.process: must not be empty",
     ),
+    (
+        "method/0/provider",
+        {**ACTION["provider"], "func": "duplicate_trades", "arguments": {"percent": 100.5}},
+        "method[0].provider.arguments.percent: must be a number from 0.01 to 100, not 100.5",
+    ),
+    (
+        "method/0/provider",
+        {**ACTION["provider"], "func": "duplicate_trades", "arguments": {"percent": "ten"}},
+        'method[0].provider.arguments.percent: must be a number, not the text "ten"',
+    ),
     (f"{ARGUMENTS}/count", 0, "method[0].provider.arguments.count: must be above 0, not 0"),
     (f"{ARGUMENTS}/count", 1.5, "method[0].provider.arguments.count: must be a whole number"),
     (

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from k2chaos.errors import FaultNotInjected, TargetNotReady, UsageError
-from k2chaos.system.between import hold_apart, hold_between, refuse_bad_percent
+from k2chaos.system.between import hold_apart, hold_between
 from k2chaos.system.faults import System, fault_to_json
 from k2chaos.system.faults.catalogue import fault_from_json
 from k2chaos.system.faults.held import held, watch
@@ -181,9 +181,3 @@ def test_lost_packets_are_counted_among_all(tmp_path: Path) -> None:
     assert "-s 10.0.0.3 -m statistic --mode random --probability 0.125000 -j DROP" in rules
     assert ["-d 10.0.0.3", "-s 10.0.0.3"] == [rule for rule in rules if "DROP" not in rule]
     assert hold.witness["injected"]["dropped_packets"] > 0
-
-
-@pytest.mark.parametrize("percent", [0, -1, 100.5, float("nan"), True, "half"])
-def test_a_share_that_is_none_is_refused(percent: object) -> None:
-    with pytest.raises(UsageError, match="percent"):
-        refuse_bad_percent(percent)

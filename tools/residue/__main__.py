@@ -14,11 +14,10 @@ from rich.progress import track
 from rich.table import Table
 
 from k2chaos.system.engine.address import engine_address
-from tests.fakes.examples import EXAMPLES
 from tools.residue import oracle
 from tools.residue.boundaries import BOUNDARIES
 from tools.residue.trials import Result, project_name, run_trial
-from tools.residue.victim import Trial
+from tools.residue.victim import KINDS, Trial
 
 AT_ONCE: Final = 3
 DEFAULT_TRIALS: Final = 1000
@@ -43,7 +42,7 @@ def main(words: Sequence[str]) -> int:
     return 1 if residues or left else 0
 
 
-def trials(engine: str, kinds: Sequence[str] = tuple(EXAMPLES)) -> Iterator[Trial]:
+def trials(engine: str, kinds: Sequence[str] = tuple(KINDS)) -> Iterator[Trial]:
     """Every boundary of every kind, without and with the guardian's death; for ever, seeded."""
     for turn in itertools.count():
         every = [*itertools.product(kinds, BOUNDARIES, (False, True))]
@@ -56,7 +55,7 @@ def trials(engine: str, kinds: Sequence[str] = tuple(EXAMPLES)) -> Iterator[Tria
 def table(results: Sequence[Result]) -> Table:
     """One row a kind of fault."""
     drawn = Table("fault", "kills", "on record", "residue", "healed after p50 / p99 / max (s)")
-    for kind in EXAMPLES:
+    for kind in KINDS:
         of_kind = [result for result in results if result.trial.kind == kind]
         if of_kind:
             took = [result.heal_seconds for result in of_kind if result.was_tried] or [0.0]

@@ -2,15 +2,21 @@
 What a container is like, by everybody's account but the injector's: engine CLI, kernel files,
 ``iptables-save`` and ``tc`` in its network namespace.
 
+What an exchange is like, by its list of orders, and by what a new subscriber gets within a moment.
+
 Shares no code with the product. It must run on the engine's own host, as root.
 """
 
 import json
 import re
 import subprocess
+import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
+
+from tests.contract.subscriber import subscribed
 
 _CGROUPS: Final = Path("/sys/fs/cgroup")
 _LIMITS: Final = (
@@ -21,6 +27,12 @@ _LIMITS: Final = (
 _LISTINGS: Final = (
     ("iptables-save",), ("tc", "qdisc", "show"), ("tc", "class", "show"), ("tc", "filter", "show"),
 )  # fmt: skip
+_SECONDS: Final = 5.0
+_RATE_SECONDS: Final = 0.5
+_TRADES: Final = 60
+_PLAIN_RATE: Final = 600.0
+"""Three times what the exchange of a trial trades; a burst is ten times that."""
+_LATE_MS: Final = 500.0
 _NOTHING: Final = re.compile(r"\[\d+:\d+\]|^#.*$|^\*.*$|^COMMIT$|^:\w+ ACCEPT.*$", re.MULTILINE)
 """Counters, and what a table that has no rule prints once somebody has looked at it."""
 
@@ -38,6 +50,31 @@ def look(engine: str, container: str) -> dict[str, Any]:
         seen["stopped processes"] = [*_stopped(pid)]
         seen["rules"] = {" ".join(one): _listing(pid, one) for one in _LISTINGS}
     return seen
+
+
+def look_at_feed(control: str, stream: str) -> dict[str, Any]:
+    """Everything about a feed that a fault may change, as plain JSON."""
+    with urllib.request.urlopen(f"{control}/faults", timeout=_SECONDS) as answer:  # noqa: S310
+        orders = json.load(answer)["in_force"]
+    with subscribed(stream) as new:
+        until = time.monotonic() + _SECONDS
+        while new.trades < _TRADES and time.monotonic() < until:
+            time.sleep(0.01)
+        since, first = time.monotonic(), new.trades
+        time.sleep(_RATE_SECONDS)
+        rate = (new.trades - first) / (time.monotonic() - since)
+        late = sorted(new.late_ms)[len(new.late_ms) // 2] if new.late_ms else None
+    return {
+        "orders in force": sorted(orders),
+        "connections": (new.opened, new.closed, new.refused),
+        "trades missing, twice, out of order, broken": (
+            *(new.holes, new.repeats, new.steps_back),
+            len(new.junk),
+        ),
+        "trades come": new.trades >= _TRADES,
+        "the rate is plain": rate < _PLAIN_RATE,
+        "trades are late": late is None or late > _LATE_MS,
+    }
 
 
 def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Running trials: a container each, a kill each, and what the oracle says of it afterwards."""
+"""Running trials: a target each, a kill each, and what the oracle says of it afterwards."""
 
 import shutil
 import tempfile
@@ -14,10 +14,9 @@ from k2chaos.clock import SystemClock
 from k2chaos.evidence.ledger import read_ledger
 from k2chaos.system.engine import connect
 from k2chaos.system.faults.healing import sweep
-from tests.contract.containers import docker, start_container
-from tests.fakes.examples import BETWEEN, PEER
 from tools.residue import oracle
-from tools.residue.victim import SERVICE, Trial, hold
+from tools.residue.places import place_of
+from tools.residue.victim import Trial, hold
 
 GIVE_UP_SECONDS = 90.0
 
@@ -45,9 +44,11 @@ class Result:
 
 def run_trial(trial: Trial) -> Result:
     """Start a container, hold the fault, be killed, wait for the heal, and look."""
-    with _container(trial) as container, _state() as state:
-        placed = replace(trial, state=state)
-        before = oracle.look(trial.engine, container)
+    with _state() as state, place_of(trial, state) as place:
+        placed = replace(
+            trial, state=state, pipeline_file=place.pipeline_file, exchange=place.exchange
+        )
+        before = place.look()
         process = _processes.Process(target=hold, args=(placed,))
         process.start()
         process.join(GIVE_UP_SECONDS)
@@ -57,7 +58,7 @@ def run_trial(trial: Trial) -> Result:
             sweep(state, connect, SystemClock())
         residue = [] if _is_closed(placed) else ["the ledger: the fault is still open"]
         took = time.monotonic() - died_at
-        residue += oracle.differences(before, oracle.look(trial.engine, container))
+        residue += oracle.differences(before, place.look())
         if process.is_alive():
             residue.append("the run: it was not killed")
             process.kill()
@@ -75,20 +76,6 @@ def _came_true(is_so: Callable[[], bool]) -> bool:
             return False
         time.sleep(0.02)
     return True
-
-
-@contextmanager
-def _container(trial: Trial) -> Iterator[str]:
-    services = (SERVICE, PEER) if trial.kind in BETWEEN else (SERVICE,)
-    network = "bridge" if trial.kind in BETWEEN else "none"
-    containers = [
-        start_container(trial.engine, trial.project, service, network=network)
-        for service in services
-    ]
-    try:
-        yield containers[0]
-    finally:
-        docker(trial.engine, "rm", "--force", *containers)
 
 
 @contextmanager

@@ -12,10 +12,11 @@ from k2chaos.system.faults import System
 from k2chaos.system.faults.held import Holding, held
 from k2chaos.system.guardian.keeper import Guardian
 from k2chaos.system.interrupt import Interrupt
-from k2chaos.system.runtime import Container
-from tests.fakes.examples import EXAMPLES
+from k2chaos.system.runtime import Container, Endpoint
+from tests.fakes.examples import EXAMPLES, FEED_EXAMPLES
 from tools.residue.boundaries import Boundary, dying_at, kill_everything
 
+KINDS = {**EXAMPLES, **FEED_EXAMPLES}
 LONGEST_SECONDS = 60.0
 SERVICE = "kafka"
 
@@ -29,6 +30,8 @@ class Trial:
         state: The state directory of this trial alone.
         guardian_dies: The guardian is killed at the same moment.
         seed: Decides how far into a step the kill comes.
+        pipeline_file: What whoever heals reads, where the target is no container.
+        exchange: The control API of the exchange that is the target.
     """
 
     kind: str
@@ -38,6 +41,8 @@ class Trial:
     engine: str
     project: str
     state: Path
+    pipeline_file: Path | None = None
+    exchange: str = ""
 
     @property
     def ledger(self) -> Path:
@@ -48,16 +53,17 @@ class Trial:
 def hold(trial: Trial) -> None:
     """Hold the fault of *trial* and be killed in the middle of it."""
     os.setsid()
-    ledger = FaultLedger("residue", trial.project, (trial.ledger,))
+    ledger = FaultLedger("residue", trial.project, (trial.ledger,), trial.pipeline_file)
     guardian = Guardian(trial.ledger, trial.engine, trial.state / "guardian.log")
 
     def die() -> None:
         kill_everything(guardian.pid if trial.guardian_dies else None)
 
     steps = dying_at(trial.boundary, die, trial.seed)
-    system = System(connect(trial.engine), endpoints_of(None))
+    system = System(connect(trial.engine), endpoints_of(trial.pipeline_file))
     holding = Holding(system, ledger, SystemClock(), Interrupt(), guardian.watch_over, steps)
-    target = Container(trial.engine, trial.project, SERVICE)
-    with held(EXAMPLES[trial.kind](target), LONGEST_SECONDS, holding):
+    container = Container(trial.engine, trial.project, SERVICE)
+    target = Endpoint("exchange", trial.exchange) if trial.exchange else container
+    with held(KINDS[trial.kind](target), LONGEST_SECONDS, holding):
         pass
     die()  # a kill within a step that was over before it came

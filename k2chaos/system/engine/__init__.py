@@ -19,12 +19,12 @@ from requests.exceptions import RequestException
 from k2chaos.errors import AmbiguousTarget, ContainerNotFound, EngineUnreachable
 from k2chaos.system.engine import helping
 from k2chaos.system.engine.address import engine_address
+from k2chaos.system.engine.limiting import update_of, use_of
 from k2chaos.system.engine.translated import translated
+from k2chaos.system.limits import Limit, Use
 from k2chaos.system.runtime import (
     Container,
     ContainerState,
-    CpuLimit,
-    CpuUse,
     HelperCall,
     Process,
     Verb,
@@ -109,26 +109,21 @@ class DockerRuntime:
             else:
                 getattr(self._client.api, verb)(identifier)
 
-    def cpu(self, container: Container) -> CpuUse:
-        """See `Runtime`. The count is the kernel's, as the engine reads it from the cgroup."""
-        with translated(f"read the CPU limit of {container}"):
+    def use(self, container: Container) -> Use:
+        """See `Runtime`. What the kernel says is read by the engine from the control group."""
+        with translated(f"read the limits of {container}"):
             identifier = self._id(container)
             host = self._client.api.inspect_container(identifier)["HostConfig"]
             stats = self._client.api.stats(identifier, stream=False, one_shot=True)
-        limit = CpuLimit(host["NanoCpus"], host["CpuQuota"], host["CpuPeriod"])
-        throttling = stats.get("cpu_stats", {}).get("throttling_data", {})
-        return CpuUse(limit, int(throttling.get("throttled_periods", 0)))
+        return use_of(host, stats)
 
-    def limit_cpu(self, container: Container, limit: CpuLimit) -> None:
+    def limit(self, container: Container, limit: Limit) -> None:
         """See `Runtime`."""
-        body = {"NanoCpus": limit.nano_cpus}
-        if not limit.nano_cpus:
-            body = {"CpuQuota": limit.quota_us or -1, "CpuPeriod": limit.period_us}
-        with translated(f"limit the CPU of {container}"):
+        with translated(f"limit {container}"):
             api = self._client.api
-            # The SDK's own update knows no NanoCpus.
+            # The SDK's own update knows neither NanoCpus nor PidsLimit.
             url = api._url("/containers/{0}/update", self._id(container))  # noqa: SLF001
-            api._raise_for_status(api._post_json(url, data=body))  # noqa: SLF001
+            api._raise_for_status(api._post_json(url, data=update_of(limit)))  # noqa: SLF001
 
     def processes(self, container: Container) -> tuple[Process, ...]:
         """See `Runtime`; a process that has ended and waits to be collected is none."""

@@ -11,22 +11,23 @@ from pydantic import ValidationError
 
 from k2chaos.errors import FaultError
 from k2chaos.system.faults import Fault, adapter_of
+from k2chaos.system.faults.feed import FEED_FAULTS, Burst
 from k2chaos.system.faults.freeze import Freeze
 from k2chaos.system.faults.network.lossy import LosePackets
 from k2chaos.system.faults.network.partition import Isolate, Partition
 from k2chaos.system.faults.process import Crash, Kill, Pause, Restart, Stop
-from k2chaos.system.faults.resources import SqueezeCpu
+from k2chaos.system.faults.resources import SqueezeCpu, SqueezeMemory, SqueezeProcesses
 
-FAULTS: Final[Mapping[str, type[Any]]] = {
-    kind.kind: kind
-    for kind in (
-        *(Pause, Stop, Kill, Crash, Restart, Freeze, SqueezeCpu),
-        *(Partition, Isolate, LosePackets),
-    )
-}
+_KINDS: Final[tuple[type[Any], ...]] = (
+    *(Pause, Stop, Kill, Crash, Restart, Freeze),
+    *(SqueezeCpu, SqueezeMemory, SqueezeProcesses),
+    *(Partition, Isolate, LosePackets),
+    *FEED_FAULTS,
+)
+FAULTS: Final[Mapping[str, type[Any]]] = {kind.kind: kind for kind in _KINDS}
 """A new kind of fault is one class in one of the modules beside this one, and its name here."""
 
-INJECTIONS: Final[Mapping[str, type[Any]]] = {}
+INJECTIONS: Final[Mapping[str, type[Any]]] = {Burst.kind: Burst}
 """
 What is held like a fault and is none, because what it did stays: records that were written, trades
 that were made. `heal` ends it, and the evidence lists it apart.

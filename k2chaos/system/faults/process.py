@@ -104,7 +104,7 @@ class Stop:
 
     def heal(self, system: System) -> None:
         """Start it, if it is down."""
-        _bring_up(system, self.target)
+        bring_up(system, self.target)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ class Kill:
 
     def heal(self, system: System) -> None:
         """Start it, if it is down."""
-        _bring_up(system, self.target)
+        bring_up(system, self.target)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +186,7 @@ class Restart:
 
     def heal(self, system: System) -> None:
         """Start it, if it is down."""
-        _bring_up(system, self.target)
+        bring_up(system, self.target)
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +249,7 @@ class Crash:
     def heal(self, system: System) -> None:
         """Start it only where no restart policy will."""
         if self.restart_policy == "no":
-            _bring_up(system, self.target)
+            bring_up(system, self.target)
 
 
 def require_running(system: System, target: Container, kind: str) -> ContainerState:
@@ -275,7 +275,8 @@ def _restarted(system: System, target: Container, before: datetime | None) -> Wi
     return Witnessed(struck, not state.is_running, _facts(state))
 
 
-def _bring_up(system: System, target: Container) -> None:
+def bring_up(system: System, target: Container) -> None:
+    """Start *target*, if it is down."""
     if system.runtime.state(target).status in _DOWN:
         system.runtime.send(target, "start")
 

@@ -11,6 +11,7 @@ from aiohttp import web
 
 import lab_bugs
 from exchange.control import Control, stored_rate
+from exchange.faults import Faults
 from exchange.feed import Feed
 from exchange.market import Market
 from exchange.settings import BadSettingError, Settings
@@ -25,11 +26,12 @@ _SHUTDOWN_SECONDS = 1.0
 async def serve(settings: Settings, bugs: frozenset[str]) -> None:
     """Run the exchange until a signal; raises whatever broke the market."""
     tape = Tape(settings.state, settings.seed, settings.symbols, settings.retention_seconds)
-    subscribers = Subscribers(settings.seed)
+    faults = Faults()
+    subscribers = Subscribers(settings.seed, faults)
     rate = stored_rate(settings.state, settings.rate)
     market = Market(settings.symbols, tape, rate, subscribers.publish)
-    feed = Feed(settings.seed, settings.symbols, tape, subscribers)
-    control = Control(settings, tape, market, subscribers, bugs)
+    feed = Feed(settings.seed, settings.symbols, tape, subscribers, faults)
+    control = Control(settings, tape, market, subscribers, bugs, faults)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

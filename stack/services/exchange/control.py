@@ -1,7 +1,7 @@
-"""The operator's side of the exchange: health, rate, and the ledger of what was emitted.
+"""The operator's side of the exchange: health, rate, faults, and the ledger of what was emitted.
 
 The ledger is what the whole pipeline is judged against. It is answered between two ticks, so
-it is never half of one. Faults of the feed will live beside `/rate`, under `/faults`.
+it is never half of one.
 """
 
 import logging
@@ -13,8 +13,11 @@ from pathlib import Path
 import orjson
 from aiohttp import web
 
+from exchange.bursts import Bursts
+from exchange.faults import Faults, TagUsedError
 from exchange.history import BeyondRetentionError, History, Mark
 from exchange.market import Market
+from exchange.orders import BadOrderError, read_order
 from exchange.settings import MAX_RATE, Settings
 from exchange.subscribers import Subscribers
 from exchange.tape import Tape
@@ -90,13 +93,16 @@ class Control:
         market: Market,
         subscribers: Subscribers,
         bugs: frozenset[str] = frozenset(),
+        faults: Faults | None = None,
     ) -> None:
         """Speak for *market* and *tape*; the rate is kept where the settings keep state."""
+        self._faults = Faults() if faults is None else faults
         self._seed = settings.seed
         self._state = settings.state
         self._bugs = bugs
         self._tape = tape
         self._market = market
+        self._bursts = Bursts(self._faults, market)
         self._subscribers = subscribers
 
     def application(self) -> web.Application:
@@ -107,6 +113,10 @@ class Control:
         application.router.add_put("/rate", self._put_rate)
         application.router.add_post("/trades", self._emit)
         application.router.add_get("/ledger", self._ledger)
+        application.router.add_get("/faults", self._list_faults)
+        application.router.add_get("/faults/{tag}", self._get_fault)
+        application.router.add_put("/faults/{tag}", self._place_fault)
+        application.router.add_delete("/faults/{tag}", self._take_fault_back)
         return application
 
     async def _health(self, _: web.Request) -> web.Response:
@@ -169,6 +179,31 @@ class Control:
         aside = self._state / f"{_RATE_FILE}.aside"
         aside.write_bytes(orjson.dumps({_FIELD: rate}))
         aside.replace(self._state / _RATE_FILE)
+
+    async def _list_faults(self, _: web.Request) -> web.Response:
+        self._bursts.count()
+        return _json(self._faults.report())
+
+    async def _get_fault(self, request: web.Request) -> web.Response:
+        self._bursts.count()
+        report = self._faults.report_one(tag := request.match_info["tag"])
+        return _json(report or {"reason": f"no order has the tag {tag}"}, 200 if report else 404)
+
+    async def _place_fault(self, request: web.Request) -> web.Response:
+        tag = request.match_info["tag"]
+        try:
+            order = read_order(await request.read(), time.time_ns() // 1_000_000)
+            self._bursts.check(tag, order)
+            self._faults.place(tag, order)
+        except BadOrderError as error:
+            return _json({"reason": str(error)}, 400)
+        except TagUsedError as error:
+            return _json({"reason": str(error)}, 409)
+        return _json(self._faults.report_one(tag))
+
+    async def _take_fault_back(self, request: web.Request) -> web.Response:
+        self._faults.take_back(tag := request.match_info["tag"])
+        return _json(self._faults.report_one(tag))
 
     async def _ledger(self, request: web.Request) -> web.Response:
         text = request.query.get("at_ms")

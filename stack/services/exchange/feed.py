@@ -5,9 +5,11 @@ import logging
 from collections.abc import Mapping
 
 import orjson
-from aiohttp import WSCloseCode, web
+from aiohttp import web
 
+from exchange.connections import Connections
 from exchange.content import content_of, decimal_text, quote_quantity
+from exchange.faults import Faults
 from exchange.subscribers import Subscribers
 from exchange.tape import Tape
 
@@ -18,7 +20,7 @@ MAX_LIMIT = 1000
 _STREAM_SUFFIX = "@trade"
 _PING_SECONDS = 20.0
 _CLOSE_SECONDS = 1.0
-_MISSING, _INVALID_SYMBOL, _BAD_VALUE = -1102, -1121, -1130
+_DISCONNECTED, _MISSING, _INVALID_SYMBOL, _BAD_VALUE = -1001, -1102, -1121, -1130
 
 
 class BadQueryError(ValueError):
@@ -34,14 +36,22 @@ class Feed:
     """The public side of the exchange."""
 
     def __init__(
-        self, seed: int, symbols: tuple[str, ...], tape: Tape, subscribers: Subscribers
+        self,
+        seed: int,
+        symbols: tuple[str, ...],
+        tape: Tape,
+        subscribers: Subscribers,
+        faults: Faults | None = None,
     ) -> None:
-        """Serve *symbols* from *tape* and hand live trades out through *subscribers*."""
+        """Serve *symbols* from *tape* and hand live trades out through *subscribers*.
+
+        Connections are refused and closed as *faults* say.
+        """
         self._seed = seed
         self._symbols = frozenset(symbols)
         self._tape = tape
         self._subscribers = subscribers
-        self._sockets: set[web.WebSocketResponse] = set()
+        self._connections = Connections(Faults() if faults is None else faults)
 
     def application(self) -> web.Application:
         """Return the routes of the feed port."""
@@ -53,6 +63,10 @@ class Feed:
         return application
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
+        if self._connections.refuses():
+            return _refusal(
+                BadQueryError(_DISCONNECTED, "No connection now. Try again later."), 503
+            )
         wanted = self._wanted(request.query.get("streams", ""))
         if not wanted:
             return _refusal(BadQueryError(_BAD_VALUE, "'streams' names no stream of this exchange"))
@@ -64,14 +78,14 @@ class Feed:
         if not isinstance(transport, asyncio.Transport):
             return socket
         log.info("%s subscribed to %d symbols", request.remote, len(wanted))
-        self._sockets.add(socket)
+        self._connections.add(socket)
         self._subscribers.add(wanted, transport)
         try:
             async for _ in socket:
                 pass  # A client has nothing to say; reading answers its pings and sees it go.
         finally:
             self._subscribers.remove(wanted, transport)
-            self._sockets.discard(socket)
+            self._connections.discard(socket)
             log.info("%s is gone", request.remote)
         return socket
 
@@ -125,11 +139,7 @@ class Feed:
 
     async def _hang_up(self, _: web.Application) -> None:
         """Tell every client that the exchange is going away; do not wait for the deaf ones."""
-        closing = [
-            socket.close(code=WSCloseCode.GOING_AWAY, message=b"the exchange stops")
-            for socket in self._sockets
-        ]
-        await asyncio.gather(*closing, return_exceptions=True)
+        await self._connections.hang_up(b"the exchange stops")
 
 
 def _whole(query: Mapping[str, str], name: str, default: int | None) -> int | None:
@@ -142,9 +152,9 @@ def _whole(query: Mapping[str, str], name: str, default: int | None) -> int | No
         raise BadQueryError(_BAD_VALUE, f"'{name}' is not a whole number.") from None
 
 
-def _refusal(error: BadQueryError) -> web.Response:
+def _refusal(error: BadQueryError, status: int = 400) -> web.Response:
     body = orjson.dumps({"code": error.code, "msg": str(error)})
-    return web.Response(status=400, body=body, content_type="application/json")
+    return web.Response(status=status, body=body, content_type="application/json")
 
 
 async def _ping(_: web.Request) -> web.Response:

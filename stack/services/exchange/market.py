@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from exchange.segment import Row
+from exchange.settings import MAX_RATE
 from exchange.tape import Tape
 
 log = logging.getLogger(__name__)
@@ -85,6 +86,8 @@ class Market:
         self.symbols = symbols
         self._tape = tape
         self._publish = publish
+        self._rate = rate
+        self._factor = 1.0
         self._pacer = Pacer(rate, time.monotonic())
         self._changed = asyncio.Event()
         self._turn_at = 0.0
@@ -103,15 +106,29 @@ class Market:
 
     @property
     def rate(self) -> float:
-        """Trades per second over all symbols."""
-        return self._pacer.rate
+        """Trades per second over all symbols, as ordered; a burst multiplies them."""
+        return self._rate
 
     @rate.setter
     def rate(self, value: float) -> None:
+        self._rate = value
+        self._change_pace()
+
+    def multiply(self, factor: float) -> None:
+        """Trade *factor* times the rate from now on, at most what the exchange can give."""
+        self._factor = factor
+        self._change_pace()
+
+    def _change_pace(self) -> None:
         now = time.monotonic()
         self._come_round(now)
-        self._pacer.change(value, now)
+        self._pacer.change(min(self._rate * self._factor, MAX_RATE), now)
         self._changed.set()
+
+    @property
+    def paced(self) -> int:
+        """How many trades were emitted because they were due, not on demand."""
+        return self._cursor
 
     @property
     def idle_seconds(self) -> float:
@@ -131,7 +148,7 @@ class Market:
 
     async def run(self) -> None:
         """Emit until cancelled."""
-        self._pacer.begin(self.rate, time.monotonic())
+        self._pacer.begin(self._pacer.rate, time.monotonic())
         while True:
             now = time.monotonic()
             self._come_round(now)
@@ -143,7 +160,7 @@ class Market:
         count, stalled = self._pacer.due(now)
         if stalled:
             self.stalls += 1
-            missed = int(stalled * self.rate)
+            missed = int(stalled * self._pacer.rate)
             log.warning("the market stood still for %.2f s: %d trades less", stalled, missed)
         self._emit(count)
 

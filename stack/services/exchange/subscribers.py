@@ -4,6 +4,7 @@ A trade becomes a websocket frame once; each tick's frames are joined once per d
 subscription and handed to every client's transport as they are. Server frames are unmasked
 and uncompressed, so they can be shared, and whole frames may interleave with the pings that
 aiohttp writes to the same transport. A client that does not keep up is cut off, not buffered.
+While the exchange is ordered to misbehave, messages take the way through `disturbance` instead.
 """
 
 import asyncio
@@ -11,6 +12,8 @@ import logging
 from collections.abc import Iterable, Mapping
 
 from exchange.content import content_of, decimal_text
+from exchange.disturbance import Disturbance, Frames
+from exchange.faults import Faults
 from exchange.segment import Row
 
 log = logging.getLogger(__name__)
@@ -51,9 +54,11 @@ def text_frame(message: bytes) -> bytes:
 class Subscribers:
     """The connected clients, by what they subscribed to."""
 
-    def __init__(self, seed: int) -> None:
-        """Begin with nobody."""
+    def __init__(self, seed: int, faults: Faults | None = None) -> None:
+        """Begin with nobody; *faults* say how to misbehave."""
         self._seed = seed
+        self._faults = Faults() if faults is None else faults
+        self._disturbance = Disturbance(self._faults, self._deliver)
         self._clients: dict[frozenset[str], set[asyncio.Transport]] = {}
         self.cut_off = 0
 
@@ -76,14 +81,33 @@ class Subscribers:
         """Send the trades of *rows* to everybody who asked for them."""
         if not self._clients:
             return
+        if self._faults:
+            self._disturb(rows)
+            return
         frames = {row.symbol: self._frames(row) for row in rows}
         for symbols, clients in self._clients.items():
             self._send(_select(frames, symbols), clients)
 
+    def _disturb(self, rows: Iterable[Row]) -> None:
+        # What nobody asked for is not sent, so it cannot be withheld or broken either.
+        wanted = frozenset().union(*self._clients)
+        for row in rows:
+            if row.symbol in wanted:
+                self._disturbance.pass_on(row.symbol, self._messages(row))
+
+    def _deliver(self, symbol: str, messages: Frames) -> None:
+        data = b"".join(map(text_frame, messages))
+        for symbols, clients in self._clients.items():
+            if symbol in symbols:
+                self._send(data, clients)
+
     def _frames(self, row: Row) -> bytes:
+        return b"".join(map(text_frame, self._messages(row)))
+
+    def _messages(self, row: Row) -> Frames:
         symbol, first_id, count, at_ms = row
         ids = range(first_id, first_id + count)
-        return b"".join(text_frame(trade_message(self._seed, symbol, each, at_ms)) for each in ids)
+        return [trade_message(self._seed, symbol, each, at_ms) for each in ids]
 
     def _send(self, data: bytes, clients: Iterable[asyncio.Transport]) -> None:
         if not data:

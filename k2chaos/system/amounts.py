@@ -1,0 +1,44 @@
+"""How much of a thing may be asked for: what lint checks, and what is checked again at run time."""
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from k2chaos.errors import UsageError
+
+
+class Bounds(NamedTuple):
+    """The least and the most that may be asked for, both included."""
+
+    least: float
+    most: float
+
+
+AMOUNTS: Final[Mapping[str, Bounds]] = {
+    "percent": Bounds(0.01, 100),
+    "milliseconds": Bounds(1, 4000),
+    "every_seconds": Bounds(0.1, 60),
+    "factor": Bounds(1.1, 100),
+}
+"""By the name of the argument."""
+
+
+def what_is_wrong(name: str, value: Any) -> str | None:
+    """Why *value* is no *name* to ask for; ``None`` where it is one."""
+    bounds = AMOUNTS[name]
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number and bounds.least <= value <= bounds.most:
+        return None
+    return f"must be a number from {bounds.least:g} to {bounds.most:g}, not {value!r}"
+
+
+def refuse_bad_amount(name: str, value: Any) -> None:
+    """
+    Check how much is asked for.
+
+    Raises:
+        UsageError: It is no number, or out of bounds.
+    """
+    wrong = what_is_wrong(name, value)
+    if wrong:
+        message = f"{name} {wrong}"
+        raise UsageError(message)

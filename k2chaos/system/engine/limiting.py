@@ -1,0 +1,47 @@
+"""Limits between the engine's JSON and ours."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from k2chaos.system.limits import (
+    UNLIMITED_BYTES,
+    CpuLimit,
+    CpuUse,
+    Limit,
+    MemoryLimit,
+    MemoryUse,
+    ProcessLimit,
+    ProcessUse,
+    Use,
+)
+
+
+def update_of(limit: Limit) -> dict[str, int]:
+    """What to post to change a container's *limit*."""
+    match limit:
+        case CpuLimit(nano_cpus=nano, quota_us=quota, period_us=period):
+            return {"NanoCpus": nano} if nano else {"CpuQuota": quota or -1, "CpuPeriod": period}
+        case MemoryLimit(memory_bytes=memory, with_swap_bytes=with_swap):
+            swap = with_swap if with_swap > 0 else UNLIMITED_BYTES
+            return {"Memory": memory or UNLIMITED_BYTES, "MemorySwap": swap}
+        case ProcessLimit(count=count):
+            return {"PidsLimit": count if count > 0 else -1}
+
+
+def use_of(host: Mapping[str, Any], stats: Mapping[str, Any]) -> Use:
+    """What the engine's inspection (``HostConfig``) and its statistics say of a container."""
+    throttling = stats.get("cpu_stats", {}).get("throttling_data", {})
+    memory, processes = stats.get("memory_stats", {}), stats.get("pids_stats", {})
+    count = ProcessLimit(host["PidsLimit"] or 0)
+    return Use(
+        CpuUse(
+            CpuLimit(host["NanoCpus"], host["CpuQuota"], host["CpuPeriod"]),
+            int(throttling.get("throttled_periods", 0)),
+        ),
+        MemoryUse(
+            MemoryLimit(host["Memory"], host["MemorySwap"]),
+            memory.get("limit"),
+            memory.get("usage", 0),
+        ),
+        ProcessUse(count, processes.get("limit"), processes.get("current", 0)),
+    )
