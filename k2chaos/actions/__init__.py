@@ -17,7 +17,7 @@ from k2chaos.actions.feed import (
     reorder_trades,
     stall_feed,
 )
-from k2chaos.actions.network import isolate, lose_packets, partition
+from k2chaos.actions.network import delay_packets, isolate, lose_packets, partition
 from k2chaos.actions.process import crash, freeze_process, kill, pause, restart, stop
 from k2chaos.actions.resources import squeeze_cpu, squeeze_memory, squeeze_processes
 from k2chaos.actions.waiting import await_recovery
@@ -26,6 +26,7 @@ __all__ = [
     "await_recovery",
     "burst",
     "crash",
+    "delay_packets",
     "delay_trades",
     "disconnect_storm",
     "disconnect_subscribers",

@@ -6,6 +6,7 @@ from chaoslib.types import Configuration, Secrets
 
 from k2chaos.system.amounts import refuse_bad_amount
 from k2chaos.system.between import hold_apart, hold_between, refuse_bad_direction
+from k2chaos.system.faults.network.delay import DelayPackets
 from k2chaos.system.faults.network.lossy import LosePackets
 from k2chaos.system.faults.network.partition import Isolate, Partition
 from k2chaos.system.holding import Wish
@@ -135,4 +136,55 @@ def lose_packets(
         service=service,
         to_service=to_service,
         percent=percent,
+    )
+
+
+def delay_packets(
+    role: str,
+    to: str,
+    milliseconds: float = 100.0,
+    jitter_milliseconds: float = 0.0,
+    duration: float = 15.0,
+    service: str = "",
+    to_service: str = "",
+    start_after: float = 0.0,
+    configuration: Configuration = None,
+    secrets: Secrets = None,
+) -> dict[str, Any]:
+    """
+    Hold back what a container sends to those of another role, so that every exchange takes longer.
+
+    This is what a far-away data centre or a busy link looks like.
+
+    Args:
+        role: Role of the container whose packets are held back.
+        to: Role of the other end; all its containers.
+        milliseconds: How much longer a round trip takes.
+        jitter_milliseconds: Each packet waits so much more or less, evenly spread; at most half of
+            *milliseconds*. Packets may overtake each other then.
+        duration: Seconds to hold the fault.
+        service: Which service, where *role* has several.
+        to_service: Which service, where *to* has several; by default all of them.
+        start_after: Seconds from the call to the effect; the fault is prepared meanwhile.
+
+    Returns:
+        As of ``partition``; the witness has the round trip that each peer measured.
+
+    Raises:
+        UsageError: Both roles are the same, or a time is out of range.
+        TargetNotReady: One end does not run, or the round trip was as long before the fault.
+        FaultNotInjected: A round trip is as short as before.
+        FaultNotHealed: Rules of the fault are still there.
+    """
+    refuse_bad_amount("milliseconds", milliseconds)
+    refuse_bad_amount("jitter_milliseconds", jitter_milliseconds)
+    return hold_between(
+        current_run(),
+        DelayPackets,
+        Wish(role, duration, start_after),
+        to,
+        service=service,
+        to_service=to_service,
+        milliseconds=milliseconds,
+        jitter_milliseconds=jitter_milliseconds,
     )

@@ -7,6 +7,7 @@ from typing import Any, Final
 from k2chaos.system.faults import Fault
 from k2chaos.system.faults.feed import FEED_FAULTS, Burst, FeedFault
 from k2chaos.system.faults.freeze import Freeze
+from k2chaos.system.faults.network.delay import DelayPackets
 from k2chaos.system.faults.network.lossy import LosePackets
 from k2chaos.system.faults.network.partition import Isolate, Partition
 from k2chaos.system.faults.process import Crash, Kill, Pause, Restart, Stop
@@ -32,10 +33,11 @@ EXAMPLES: Final[Mapping[str, Callable[[Any], Fault]]] = {
     "squeeze-processes": SqueezeProcesses,
     "partition": lambda target: Partition(target, _peers(target)),
     "isolate": lambda target: Isolate(target, _peers(target)),
+    "delay-packets": lambda target: DelayPackets(target, _peers(target)),
     "lose-packets": lambda target: LosePackets(target, _peers(target)),
 }
 """The name of a kind, and what makes an example of it on a container."""
-BETWEEN: Final = frozenset({"partition", "isolate", "lose-packets"})
+BETWEEN: Final = frozenset({"partition", "isolate", "lose-packets", "delay-packets"})
 """The kinds whose example needs the peer."""
 
 _OF_THE_FEED: Final[tuple[type[FeedFault], ...]] = (*FEED_FAULTS, Burst)

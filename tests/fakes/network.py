@@ -39,7 +39,11 @@ class Namespace:
         for chain in self.hooked:
             rules = self.chains[chain]
             # What drops a share, or data only, has something to count and lets the attempt pass.
-            about = [rule for rule in rules if rule.split()[1] == peer and "-j DROP" in rule]
+            about = [
+                rule
+                for rule in rules
+                if (rule.split()[1] == peer and "-j DROP" in rule) or "NFQUEUE" in rule
+            ]
             self.dropped[chain] += bool(about)
             if any(re.fullmatch(rf"-[sd] {re.escape(peer)} -j DROP", rule) for rule in rules):
                 return True
@@ -51,7 +55,7 @@ class Namespace:
         for chain in sorted(self.hooked):
             lines += [f"[0:0] -A {hook} -j {chain}" for hook in ("INPUT", "OUTPUT")]
         for chain, rules in self.chains.items():
-            first = next((rule for rule in rules if "-j DROP" in rule), "")
+            first = next((rule for rule in rules if "-j DROP" in rule or "NFQUEUE" in rule), "")
             lines += [
                 f"[{self.dropped[chain] if rule == first else 0}:0] -A {chain} {rule}"
                 for rule in rules
@@ -86,12 +90,14 @@ class FakeNetwork:
     Attributes:
         apart: Containers that are in no network.
         mute: Containers that answer nobody, whatever the rules.
+        hurry_ms: By how much delays are too short.
     """
 
     namespaces: dict[Container, Namespace] = field(default_factory=dict)
     placed: dict[tuple[str, str], Helper] = field(default_factory=dict)
     apart: set[Container] = field(default_factory=set)
     mute: set[Container] = field(default_factory=set)
+    hurry_ms: float = 0.0
     numbers: dict[Container, int] = field(default_factory=dict)
 
     def addresses(self, container: Container) -> dict[str, str]:
@@ -140,16 +146,28 @@ class FakeNetwork:
             here.restore(command[-1])
             return f"{command[2]}\n"
         if "watch.py" in command[1]:
-            answered = {address: self._reaches(here, address) for address in command[4:]}
-            return json.dumps({"at": 0.0, "answered": answered}) + "\n"
+            answered = {address: self._round_trip_ms(here, address) for address in command[5:]}
+            return json.dumps({"at": 0.0, "answered_ms": answered}) + "\n"
         if "iptables -w" in command[-1]:
             (chain,) = {*re.findall(r"K2C-\w+", command[-1])}
             here.hooked.discard(chain)
             here.chains.pop(chain, None)
         return ""
 
-    def _reaches(self, here: Namespace, address: str) -> bool:
+    def _round_trip_ms(self, here: Namespace, address: str) -> float | None:
         for container, there in self.namespaces.items():
             if there.address == address:
-                return container not in self.mute and not there.drops(here.address)
-        return False
+                is_silent = container in self.mute or there.drops(here.address)
+                return None if is_silent else 0.1 + self._delay_ms(there, here.address)
+        return None
+
+    def _delay_ms(self, there: Namespace, peer: str) -> float:
+        """What the queues of *there* hold a packet to *peer* back."""
+        rules = " ".join(rule for chain in there.hooked for rule in there.chains[chain])
+        numbers = re.findall(rf"-d {re.escape(peer)} -j NFQUEUE --queue-num (\d+)", rules)
+        consumers = (one.command for one in self.placed.values() if one.namespace is there)
+        return sum(
+            float(command[3]) - self.hurry_ms
+            for command in consumers
+            if "delay.py" in command[1] and command[2] in numbers
+        )

@@ -9,6 +9,7 @@ from k2chaos.system.between import hold_apart, hold_between
 from k2chaos.system.faults import System, fault_to_json
 from k2chaos.system.faults.catalogue import fault_from_json
 from k2chaos.system.faults.held import held, watch
+from k2chaos.system.faults.network.chain import Counted
 from k2chaos.system.faults.network.lossy import LosePackets
 from k2chaos.system.faults.network.partition import Isolate, Partition
 from k2chaos.system.holding import Wish
@@ -32,7 +33,7 @@ def test_the_other_end_is_silent_for_as_long_as_it_is_held(tmp_path: Path) -> No
         during = runtime.network.at(sink).listing()
 
     assert not hold.ended_early
-    assert {"kafka": False} == hold.witness["injected"]["answered"]
+    assert {"kafka": None} == hold.witness["injected"]["answered_ms"]
     assert hold.witness["injected"]["dropped_packets"] > 0
     assert "-d 10.0.0.3 -j DROP" in during
     assert "" == runtime.network.at(sink).listing()
@@ -138,7 +139,9 @@ def test_all_containers_of_the_other_role_are_cut_off_and_may_be_forbidden_to_to
 
     (entry,) = hold_between(run, Partition, Wish("sink", 2.0), "registry")["faults"]
 
-    assert {"schema-registry-1", "schema-registry-2"} == {*entry["witness"]["injected"]["answered"]}
+    assert {"schema-registry-1", "schema-registry-2"} == {
+        *entry["witness"]["injected"]["answered_ms"]
+    }
     assert ("sink", "partition", "consumer-crypto") == (
         entry["role"], entry["kind"], entry["target"]
     )  # fmt: skip
@@ -165,7 +168,7 @@ def test_whoever_is_isolated_is_cut_off_from_all_that_it_can_reach(tmp_path: Pat
     (entry,) = hold_apart(run, Isolate, Wish("sink", 2.0))["faults"]
 
     placed = {name for verb, name in run.runtime.sent if verb == "start-helper"}
-    assert 3 == len(entry["witness"]["injected"]["answered"])
+    assert 3 == len(entry["witness"]["injected"]["answered_ms"])
     assert 4 == len(placed)
     assert not {"beside stranger", "beside postgres"} & placed
 
@@ -181,3 +184,26 @@ def test_lost_packets_are_counted_among_all(tmp_path: Path) -> None:
     assert "-s 10.0.0.3 -m statistic --mode random --probability 0.125000 -j DROP" in rules
     assert ["-d 10.0.0.3", "-s 10.0.0.3"] == [rule for rule in rules if "DROP" not in rule]
     assert hold.witness["injected"]["dropped_packets"] > 0
+
+
+@pytest.mark.parametrize(
+    "dropped, answered_ms, expected",
+    [(3, {"kafka": None}, True), (0, {"kafka": None}, False), (3, {"kafka": 0.1}, False),
+     (3, {"kafka": None, "postgres": 0.1}, False)],
+)  # fmt: skip
+def test_silence_and_dropped_packets_prove_a_partition_only_together(
+    dropped: int,
+    answered_ms: dict[str, float | None],
+    expected: bool,  # noqa: FBT001
+) -> None:
+    sink, broker = _two(FakeRuntime())
+
+    assert expected == Partition(sink, (broker,)).is_struck(Counted(dropped, 0), answered_ms)
+
+
+def test_packets_of_which_none_was_dropped_prove_no_loss() -> None:
+    sink, broker = _two(FakeRuntime())
+    fault = LosePackets(sink, (broker,))
+
+    assert not fault.is_struck(Counted(0, 5000), {"kafka": None})
+    assert fault.is_struck(Counted(1, 5000), {"kafka": 0.1})

@@ -13,6 +13,7 @@ from k2chaos.errors import FaultError
 from k2chaos.system.faults import Fault, adapter_of
 from k2chaos.system.faults.feed import FEED_FAULTS, Burst
 from k2chaos.system.faults.freeze import Freeze
+from k2chaos.system.faults.network.delay import DelayPackets
 from k2chaos.system.faults.network.lossy import LosePackets
 from k2chaos.system.faults.network.partition import Isolate, Partition
 from k2chaos.system.faults.process import Crash, Kill, Pause, Restart, Stop
@@ -21,7 +22,7 @@ from k2chaos.system.faults.resources import SqueezeCpu, SqueezeMemory, SqueezePr
 _KINDS: Final[tuple[type[Any], ...]] = (
     *(Pause, Stop, Kill, Crash, Restart, Freeze),
     *(SqueezeCpu, SqueezeMemory, SqueezeProcesses),
-    *(Partition, Isolate, LosePackets),
+    *(Partition, Isolate, LosePackets, DelayPackets),
     *FEED_FAULTS,
 )
 FAULTS: Final[Mapping[str, type[Any]]] = {kind.kind: kind for kind in _KINDS}

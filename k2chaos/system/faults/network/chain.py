@@ -31,9 +31,9 @@ def chain_of(tag: str) -> str:
     return f"K2C-{tag}"
 
 
-def place_hand(runtime: Runtime, target: Container, tag: str) -> None:
-    """Start the helper that will apply the rules."""
-    call = HelperCall(("sleep", "infinity"), capabilities=_CAPABILITIES, network_of=target)
+def place_hand(runtime: Runtime, target: Container, tag: str, command: tuple[str, ...]) -> None:
+    """Start the helper that will apply the rules, and does *command* meanwhile."""
+    call = HelperCall(command, capabilities=_CAPABILITIES, network_of=target)
     runtime.start_helper(call, tag, HAND)
 
 

@@ -28,7 +28,7 @@ class LosePackets(Ruled):
             yield way
             yield f"{way} -m statistic --mode random --probability {self.percent / 100:.6f} -j DROP"
 
-    def is_struck(self, counted: Counted, answered: Mapping[str, bool | None]) -> bool:
+    def is_struck(self, counted: Counted, answered_ms: Mapping[str, float | None]) -> bool:
         """Some were dropped; what a peer's single attempt met does not matter."""
-        del answered
+        del answered_ms
         return counted.dropped > 0

@@ -9,7 +9,7 @@ silence would prove nothing.
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from k2chaos.errors import TargetNotReady
 from k2chaos.system.faults import System
@@ -17,7 +17,7 @@ from k2chaos.system.faults.process import require_running
 from k2chaos.system.runtime import Container, ContainerState, HelperCall, Runtime
 
 _WATCH: Final = ("python3", "/opt/k2chaos/watch.py")
-_ONCE: Final = ("1", "0")
+_ONCE: Final = "1"
 _FOR_EVER: Final = "0"
 
 
@@ -66,38 +66,49 @@ def links_between(
         )
 
 
-def begin_watch(runtime: Runtime, tag: str, links: Sequence[Link], probes: int) -> None:
+def begin_watch(
+    runtime: Runtime, tag: str, links: Sequence[Link], patience_seconds: float, probes: int
+) -> dict[str, float]:
     """
     Place a watcher beside each peer, which also sends so many *probes* a second.
+
+    Returns:
+        By peer: after how many milliseconds the target answered it before anything was done.
 
     Raises:
         TargetNotReady: The target does not answer it.
     """
+    before: dict[str, float] = {}
     for link in links:
         name = _name(link)
-        call = HelperCall((*_WATCH, _FOR_EVER, str(probes), *link.here), network_of=link.peer)
+        how = (str(patience_seconds), str(probes), *link.here)
+        call = HelperCall((*_WATCH, _FOR_EVER, *how), network_of=link.peer)
         runtime.start_helper(call, tag, name)
-        first = json.loads(runtime.tell_helper(tag, name, (*_WATCH, *_ONCE, *link.here)))
-        silent = [address for address, answers in first["answered"].items() if not answers]
-        if silent:
+        first = _fastest(runtime.tell_helper(tag, name, (*_WATCH, _ONCE, *how)))
+        if first is None:
             message = (
-                f"nothing answered {link.peer} at {', '.join(silent)} before anything was done, "
+                f"nothing answered {link.peer} at {', '.join(link.here)} before anything was done, "
                 "so nobody could tell that the fault struck; something else cuts them off"
             )
             raise TargetNotReady(message)
+        before[str(link.peer)] = first
+    return before
 
 
-def answers(runtime: Runtime, tag: str, links: Sequence[Link]) -> dict[str, bool | None]:
-    """By peer: whether the target answered at the last try; ``None`` where none was made yet."""
-    return {str(link.peer): _last(runtime.helper_said(tag, _name(link))) for link in links}
+def answers(runtime: Runtime, tag: str, links: Sequence[Link]) -> dict[str, float | None]:
+    """
+    By peer: after how many milliseconds the target answered the last try; ``None`` is silence.
+
+    A peer whose watcher has not tried yet is not listed.
+    """
+    said = {str(link.peer): runtime.helper_said(tag, _name(link)) for link in links}
+    return {peer: _fastest(lines[-1]) for peer, lines in said.items() if lines}
 
 
 def _name(link: Link) -> str:
     return f"beside {link.peer}"
 
 
-def _last(lines: Sequence[str]) -> bool | None:
-    if not lines:
-        return None
-    last: Mapping[str, Any] = json.loads(lines[-1])
-    return any(last["answered"].values())
+def _fastest(line: str) -> float | None:
+    took: Mapping[str, float | None] = json.loads(line)["answered_ms"]
+    return min((one for one in took.values() if one is not None), default=None)

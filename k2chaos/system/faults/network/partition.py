@@ -35,9 +35,9 @@ class Partition(Ruled):
         if self.direction != "out":
             yield f"-s {peer} -j DROP"
 
-    def is_struck(self, counted: Counted, answered: Mapping[str, bool | None]) -> bool:
+    def is_struck(self, counted: Counted, answered_ms: Mapping[str, float | None]) -> bool:
         """Packets were dropped, and no peer is answered."""
-        return counted.dropped > 0 and all(one is False for one in answered.values())
+        return counted.dropped > 0 and all(one is None for one in answered_ms.values())
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,8 @@ class Ruled:
     undone_by: ClassVar[str] = "remove the rules, reset the pair's connections once"
     marks: ClassVar[tuple[str, str]] = ("", "")
     lead_seconds: ClassVar[float] = LEAD_SECONDS
+    patience_seconds: ClassVar[float] = 0.8
+    """For how long a watcher's attempt waits before it counts as silence."""
     probes: ClassVar[int] = 0
     """How many packets a second each watcher sends beside its attempts."""
     target: Container
@@ -53,9 +55,17 @@ class Ruled:
         """The rules about packets from and to the address *peer*."""
         raise NotImplementedError
 
-    def is_struck(self, counted: Counted, answered: Mapping[str, bool | None]) -> bool:
+    def is_struck(self, counted: Counted, answered_ms: Mapping[str, float | None]) -> bool:
         """Whether this is how its effect looks, by the kernel's counts and by what peers see."""
         raise NotImplementedError
+
+    def refuse_when_struck(self, answered_ms: Mapping[str, float]) -> None:
+        """`TargetNotReady` where it looks like this before anything was done."""
+
+    @property
+    def meanwhile(self) -> tuple[str, ...]:
+        """What the helper in the target's namespace does while the fault is held."""
+        return ("sleep", "infinity")
 
     def prepare(self, system: System) -> Self:
         """All of them must run, and share a network."""
@@ -68,8 +78,11 @@ class Ruled:
 
     def inject(self, system: System, at: datetime) -> datetime:
         """Place the helpers; the rules come into force at the instant."""
-        chain.place_hand(system.runtime, self.target, self.tag)
-        begin_watch(system.runtime, self.tag, self.watched, self.probes)
+        chain.place_hand(system.runtime, self.target, self.tag, self.meanwhile)
+        before = begin_watch(
+            system.runtime, self.tag, self.watched, self.patience_seconds, self.probes
+        )
+        self.refuse_when_struck(before)
         rules = [rule for peer in self._addresses() for rule in self.rules_about(peer)]
         return chain.apply(system.runtime, self.tag, rules, at)
 
@@ -83,17 +96,19 @@ class Ruled:
             is_there = chain.is_there(runtime, self.target, self.tag)
             return Witnessed(struck=False, active=is_there, seen={"rules": is_there})
         try:
-            answered = answers(runtime, self.tag, self.watched)
+            answered_ms = answers(runtime, self.tag, self.watched)
             counted = chain.counted(runtime, self.tag)
         except TargetError as error:  # not all of them are there, yet or any longer
             return Witnessed(struck=False, active=True, seen={"unseen": str(error)})
         seen: dict[str, Any] = {
             "dropped_packets": counted.dropped if counted else None,
             "packets": counted.passing if counted else None,
-            "answered": answered,
+            "answered_ms": answered_ms,
         }
-        struck = counted is not None and self.is_struck(counted, answered)
-        return Witnessed(struck and self._are_peers_alive(system), active=True, seen=seen)
+        if counted is None or len(answered_ms) < len(self.watched):
+            return Witnessed(struck=False, active=True, seen=seen)
+        struck = self.is_struck(counted, answered_ms) and self._are_peers_alive(system)
+        return Witnessed(struck, active=True, seen=seen)
 
     def heal(self, system: System) -> None:
         """Remove the helpers first, so that no rule comes after; then the rules."""
