@@ -1,12 +1,13 @@
 """A partition is witnessed from the other end, and removes its own rules and nothing else."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from k2chaos.errors import FaultNotInjected, TargetNotReady, UsageError
 from k2chaos.system.between import hold_apart, hold_between
-from k2chaos.system.faults import System, fault_to_json
+from k2chaos.system.faults import Hold, System, fault_to_json
 from k2chaos.system.faults.catalogue import fault_from_json
 from k2chaos.system.faults.held import held, watch
 from k2chaos.system.faults.network.chain import Counted
@@ -207,3 +208,12 @@ def test_packets_of_which_none_was_dropped_prove_no_loss() -> None:
 
     assert not fault.is_struck(Counted(0, 5000), {"kafka": None})
     assert fault.is_struck(Counted(1, 5000), {"kafka": 0.1})
+
+
+def test_a_fault_whose_end_nobody_tells_lasted_from_its_beginning_to_its_heal() -> None:
+    sink, broker = _two(FakeRuntime())
+    now = FakeClock().now()
+    hold = Hold("partition-1", Partition(sink, (broker,)), now, held_seconds=13.0)
+    hold.began_at, hold.injected_at = now, now + timedelta(seconds=1.5)
+
+    assert 14.5 == hold.achieved_seconds
