@@ -10,7 +10,7 @@ change when containers are re-created.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from k2chaos.errors import AmbiguousTarget, ContainerNotFound, Unsupported, UsageError
 from k2chaos.pipeline import ROLES, Pipeline
@@ -95,6 +95,10 @@ class Process:
     pid: int
     state: str
     name: str
+
+
+FAULT_LABEL: Final = "k2chaos.fault"
+"""Its value is the tag of the fault that a helper belongs to."""
 
 
 @dataclass(frozen=True, slots=True)

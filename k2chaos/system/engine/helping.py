@@ -17,10 +17,9 @@ from typing import Any, Final
 from docker.errors import APIError, ImageNotFound, NotFound
 
 from k2chaos.errors import ContainerNotFound, FaultError
-from k2chaos.system.runtime import HelperCall
+from k2chaos.system.runtime import FAULT_LABEL, HelperCall
 
 LABEL: Final = "k2chaos.helper"
-FAULT: Final = "k2chaos.fault"
 NAME: Final = "k2chaos.name"
 _LINES: Final = 5
 """As many of a lasting helper's last lines are read."""
@@ -44,7 +43,7 @@ def run(client: Any, call: HelperCall, network: str) -> str:
 
 def start(client: Any, call: HelperCall, network: str, tag: str, name: str) -> None:
     """Start *call* and let it run."""
-    helper = _create(client, call, network, {FAULT: tag, NAME: name})
+    helper = _create(client, call, network, {FAULT_LABEL: tag, NAME: name})
     try:
         helper.start()
     except APIError:
@@ -118,7 +117,9 @@ def _create(
 
 def _all(client: Any, tag: str) -> list[Any]:
     return [
-        *client.containers.list(all=True, ignore_removed=True, filters={"label": f"{FAULT}={tag}"})
+        *client.containers.list(
+            all=True, ignore_removed=True, filters={"label": f"{FAULT_LABEL}={tag}"}
+        )
     ]
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from k2chaos.system.runtime import Container, HelperCall, Runtime
+from k2chaos.system.runtime import FAULT_LABEL, Container, HelperCall, Runtime
 
 HAND: Final = "hand"
 """The helper that waits in the target's namespace to apply the rules."""
@@ -72,15 +72,21 @@ def counted(runtime: Runtime, tag: str) -> Counted | None:
 
 def is_there(runtime: Runtime, target: Container, tag: str) -> bool:
     """Whether anything of the chain is in *target*, seen by a fresh helper."""
-    call = HelperCall(_LIST, capabilities=_CAPABILITIES, network_of=target)
-    return chain_of(tag) in runtime.run_helper(call)
+    return chain_of(tag) in _run(runtime, target, tag, _LIST)
 
 
 def remove(runtime: Runtime, target: Container, tag: str, peers: Sequence[str]) -> None:
     """Take the chain out of *target*, then reset once what it has open to the addresses *peers*."""
     script = _REMOVE.format(chain=chain_of(tag), peers=" ".join(peers))
-    call = HelperCall(("sh", "-c", script), capabilities=_CAPABILITIES, network_of=target)
-    runtime.run_helper(call)
+    _run(runtime, target, tag, ("sh", "-c", script))
+
+
+def _run(runtime: Runtime, target: Container, tag: str, command: tuple[str, ...]) -> str:
+    """In a fresh helper that has the tag, so that the next heal removes what a killed one left."""
+    labels = {FAULT_LABEL: tag}
+    return runtime.run_helper(
+        HelperCall(command, network_of=target, capabilities=_CAPABILITIES, labels=labels)
+    )
 
 
 def _counted(listing: str, tag: str) -> Counted | None:
