@@ -203,7 +203,7 @@ def test_rules_on_a_wrong_address_are_no_partition(
 class _Astray(Partition):
     """Drops the packets of somebody who is not there."""
 
-    def _rules(self) -> Iterator[str]:
+    def rules_about(self, peer: str) -> Iterator[str]:
         yield "-s 192.0.2.1 -j DROP"
 
 
