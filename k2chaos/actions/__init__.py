@@ -17,6 +17,7 @@ from k2chaos.actions.feed import (
     reorder_trades,
     stall_feed,
 )
+from k2chaos.actions.network import delay_packets, isolate, lose_packets, partition
 from k2chaos.actions.process import crash, freeze_process, kill, pause, restart, stop
 from k2chaos.actions.resources import squeeze_cpu, squeeze_memory, squeeze_processes
 from k2chaos.actions.table import conflict_commits
@@ -35,16 +36,20 @@ __all__ = [
     "burst",
     "conflict_commits",
     "crash",
+    "delay_packets",
     "delay_trades",
     "disconnect_storm",
     "disconnect_subscribers",
     "duplicate_trades",
     "freeze_process",
     "impersonate_sink",
+    "isolate",
     "join_group",
     "kill",
+    "lose_packets",
     "malform_frames",
     "oversized_record",
+    "partition",
     "pause",
     "poison_records",
     "refuse_connections",

@@ -21,6 +21,7 @@ from k2chaos.lint.shape import is_number
 from k2chaos.pipeline import ROLES, STAGES, Pipeline
 from k2chaos.system.amounts import AMOUNTS, what_is_wrong
 from k2chaos.system.bounds import LONGEST_START_SECONDS
+from k2chaos.system.faults.network.partition import DIRECTIONS
 from k2chaos.system.faults.records import PoisonKind
 
 Doors = Callable[[str], ModuleType | None]
@@ -147,6 +148,8 @@ def _lint_arguments(
     for name, value in given.items():
         if name in parameters:
             mistakes += _lint_value(parameters[name], value, f"{where}.{name}", scope)
+    if {"role", "to"} <= {*parameters} and given.get("role") == given.get("to") is not None:
+        mistakes.append(f"{where}.to: must be another role than role, {_shown(given['to'])}")
     return mistakes
 
 
@@ -249,8 +252,18 @@ def _is_poison(value: Any, _parameter: inspect.Parameter, _pipeline: Pipeline | 
     return None if value in kinds else f'"{value}" is no poison; there are {", ".join(kinds)}'
 
 
+def _is_direction(
+    value: Any, _parameter: inspect.Parameter, _pipeline: Pipeline | None
+) -> str | None:
+    if value in DIRECTIONS:
+        return None
+    return f'"{value}" is no direction; there are {", ".join(DIRECTIONS)}'
+
+
 _MEANINGS: Final[Mapping[str, Callable[[Any, inspect.Parameter, Pipeline | None], str | None]]] = {
     "role": _is_role,
+    "to": _is_role,
+    "direction": _is_direction,
     "stage": _is_stage,
     "duration": _is_duration,
     "count": _is_positive,

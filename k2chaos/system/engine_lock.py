@@ -28,6 +28,8 @@ LOCK: Final = "k2chaos.lock"
 """The label that all locks have: the Compose project they are for."""
 _ATTEMPTS: Final = 5
 _PROC: Final = Path("/proc")
+_DEAD: Final = frozenset({"Z", "X"})
+"""A process that has ended and waits to be collected holds nothing any more (proc(5))."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,8 @@ def _began(pid: int) -> str:
     """When the process began, in the kernel's ticks: a number is used again, this pair is not."""
     stat = _text(_PROC / str(pid) / "stat")
     if stat:
-        return stat.rpartition(")")[2].split()[19]
+        state, *rest = stat.rpartition(")")[2].split()
+        return "gone" if state in _DEAD else rest[18]
     if _PROC.is_dir():
         return "gone"
     try:

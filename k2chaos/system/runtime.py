@@ -10,7 +10,7 @@ change when containers are re-created.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from k2chaos.errors import AmbiguousTarget, ContainerNotFound, Unsupported, UsageError
 from k2chaos.pipeline import ROLES, Pipeline
@@ -97,6 +97,10 @@ class Process:
     name: str
 
 
+FAULT_LABEL: Final = "k2chaos.fault"
+"""Its value is the tag of the fault that a helper belongs to."""
+
+
 @dataclass(frozen=True, slots=True)
 class HelperCall:
     """
@@ -105,10 +109,12 @@ class HelperCall:
     Attributes:
         sees_host: It sees all processes of the engine's host, not only its own.
         capabilities: Linux capabilities to add; everything else is dropped.
+        network_of: It joins the network namespace of this container; by default it has no network.
     """
 
     command: tuple[str, ...]
     sees_host: bool = False
+    network_of: Container | None = None
     capabilities: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
 
@@ -165,6 +171,24 @@ class Runtime(Protocol):
             EngineUnreachable: It cannot be seen from here.
         """
 
+    def start_helper(self, call: HelperCall, tag: str, name: str) -> None:
+        """Start *call* and let it run; any process finds it by its fault's *tag* and its *name*."""
+
+    def tell_helper(self, tag: str, name: str, command: tuple[str, ...]) -> str:
+        """Run *command* in a lasting helper; as `run_helper`, `ContainerNotFound` if it is gone."""
+
+    def helper_said(self, tag: str, name: str) -> tuple[str, ...]:
+        """The last whole lines that a lasting helper printed; `ContainerNotFound` if it is gone."""
+
+    def helpers(self, tag: str) -> tuple[str, ...]:
+        """The names of the lasting helpers of the fault *tag*."""
+
+    def remove_helpers(self, tag: str) -> None:
+        """Remove them, with whatever they were told and is not done yet; safe to call twice."""
+
+    def addresses(self, container: Container) -> Mapping[str, str]:
+        """Its IPv4 address in each network, by the network's name; `ContainerNotFound`."""
+
     def happened(self, container: Container, action: str, since: datetime) -> datetime | None:
         """
         When the engine last saw *action* (``pause``, ``unpause``, ``die``, ``start``, ...) happen
@@ -213,6 +237,18 @@ def select(
 
 def allowed_services(pipeline: Pipeline, role: str, service: str | None = None) -> tuple[str, ...]:
     """The services of *role* that may be touched; errors as those of `select`."""
+    names = listed_services(pipeline, role, service)
+    forbidden = sorted({*names} & {*pipeline.limits.never})
+    if forbidden:
+        message = (
+            f"limits.never of pipeline {pipeline.name} forbids touching {', '.join(forbidden)}"
+        )
+        raise UsageError(message)
+    return names
+
+
+def listed_services(pipeline: Pipeline, role: str, service: str | None = None) -> tuple[str, ...]:
+    """The services of *role*, touched or not; errors as those of `select`."""
     if role not in ROLES:
         message = f"{role!r} is no role; the roles are: {', '.join(ROLES)}"
         raise UsageError(message)
@@ -228,10 +264,4 @@ def allowed_services(pipeline: Pipeline, role: str, service: str | None = None) 
     if not names:
         message = f"service {service!r} is not one of the role {role} in pipeline {pipeline.name}"
         raise UsageError(message)
-    forbidden = sorted(set(names) & set(pipeline.limits.never))
-    if forbidden:
-        message = (
-            f"limits.never of pipeline {pipeline.name} forbids touching {', '.join(forbidden)}"
-        )
-        raise UsageError(message)
-    return tuple(names)
+    return names

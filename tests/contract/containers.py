@@ -18,6 +18,7 @@ def start_container(  # noqa: PLR0913 - each has a default
     number: str = "1",
     limits: tuple[str, ...] = (),
     script: str = "",
+    network: str = "none",
 ) -> str:
     """Start one that does next to nothing and stops at once when asked to; return its id."""
     labels = {
@@ -28,7 +29,7 @@ def start_container(  # noqa: PLR0913 - each has a default
     }
     options = [part for key, value in labels.items() for part in ("--label", f"{key}={value}")]
     command = ["sh", "-c", script or _IDLE]
-    run = ("run", "--detach", "--restart", "unless-stopped", "--network", "none")
+    run = ("run", "--detach", "--restart", "unless-stopped", "--network", network)
     return docker(engine, *run, *limits, *options, IMAGE, *command).strip()
 
 

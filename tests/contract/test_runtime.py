@@ -4,6 +4,7 @@ The contract of `Runtime`, held against the fake and against a real engine.
 The real one works on one tiny container of its own, in a Compose project of its own.
 """
 
+import json
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,8 +25,11 @@ from k2chaos.system.interrupt import Interrupt
 from k2chaos.system.runtime import Container, HelperCall, Runtime
 from tests.contract.containers import docker, start_container
 from tests.contract.waiting import wait_until
-from tests.fakes.examples import EXAMPLES
+from tests.fakes.examples import BETWEEN, EXAMPLES, PEER
 from tests.fakes.runtime import FakeRuntime
+
+NETWORK = "bridge"
+"""The engine's own network, which is always there."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,14 @@ class Bench:
 
     runtime: Runtime
     target: Container
+
+    def add_peer(self) -> Container:
+        """Start another one of the project, in the same network."""
+        peer = Container(self.target.engine, self.target.project, PEER)
+        if isinstance(self.runtime, FakeRuntime):
+            return self.runtime.add(PEER, project=peer.project)
+        start_container(peer.engine, peer.project, PEER, network=NETWORK)
+        return peer
 
 
 @pytest.fixture(params=["fake", "real"])
@@ -45,11 +57,17 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
         return
     runtime: DockerRuntime = request.getfixturevalue("engine")
     project = f"k2chaos-test-{uuid.uuid4().hex[:8]}"
-    name = start_container(runtime.engine, project)
+    start_container(runtime.engine, project, network=NETWORK)
     try:
         yield Bench(runtime, Container(runtime.engine, project, "kafka"))
     finally:
-        docker(runtime.engine, "rm", "--force", name)
+        _remove_all(runtime.engine, project)
+
+
+def _remove_all(engine: str, project: str) -> None:
+    label = f"label=com.docker.compose.project={project}"
+    listed = docker(engine, "ps", "--all", "--quiet", "--filter", label)
+    docker(engine, "rm", "--force", *listed.split())
 
 
 def test_a_running_container_is_listed_and_says_it_runs(bench: Bench) -> None:
@@ -194,6 +212,8 @@ def test_every_fault_is_seen_and_leaves_nothing_behind(
 ) -> None:
     ledger = FaultLedger("run-1", "test", (tmp_path / "faults.jsonl",))
     holding = Holding(System(bench.runtime), ledger, SystemClock(), Interrupt())
+    if kind in BETWEEN:
+        bench.add_peer()
 
     with held(EXAMPLES[kind](bench.target), 5.0, holding) as hold:
         pass
@@ -211,9 +231,7 @@ def real(engine: DockerRuntime) -> Iterator[Bench]:
     try:
         yield Bench(engine, Container(engine.engine, project, "kafka"))
     finally:
-        label = f"label=com.docker.compose.project={project}"
-        listed = docker(engine.engine, "ps", "--all", "--quiet", "--filter", label)
-        docker(engine.engine, "rm", "--force", *listed.split())
+        _remove_all(engine.engine, project)
 
 
 def test_when_a_pause_began_and_ended_is_told_by_the_engine(real: Bench, tmp_path: Path) -> None:
@@ -284,3 +302,45 @@ def test_a_squeezed_container_has_the_limit_of_before_again(
     assert 0.05 == during.cores
     assert before.cores == after.cores
     assert before.nano_cpus == after.nano_cpus
+
+
+SLEEP = HelperCall(("sleep", "infinity"))
+TRY = ("python3", "/opt/k2chaos/watch.py")
+
+
+def test_a_helper_that_lasts_is_found_by_its_tag_and_is_told_things(bench: Bench) -> None:
+    runtime, tag = bench.runtime, uuid.uuid4().hex[:8]
+    peer = bench.add_peer()
+    (address,) = runtime.addresses(bench.target).values()
+    watch_it = HelperCall((*TRY, "0", "1", "0", address), network_of=peer)
+    try:
+        runtime.start_helper(watch_it, tag, "watcher")
+        wait_until(lambda: runtime.helper_said(tag, "watcher"), "it says something")
+        names = runtime.helpers(tag)
+        told = runtime.tell_helper(tag, "watcher", (*TRY, "1", "1", "0", address))
+        lines = runtime.helper_said(tag, "watcher")
+    finally:
+        runtime.remove_helpers(tag)
+    runtime.remove_helpers(tag)
+
+    assert ("watcher",) == names
+    for line in (told, *lines):
+        assert 0 < json.loads(line)["answered_ms"][address] < 1000
+    assert () == runtime.helpers(tag)
+    with pytest.raises(ContainerNotFound):
+        runtime.helper_said(tag, "watcher")
+    with pytest.raises(ContainerNotFound):
+        runtime.tell_helper(tag, "watcher", (*TRY, "1", "1", "0", address))
+
+
+def test_a_helper_cannot_join_the_network_of_what_is_down_and_leaves_nothing(bench: Bench) -> None:
+    runtime, tag = bench.runtime, uuid.uuid4().hex[:8]
+    runtime.send(bench.target, "kill")
+    call = HelperCall((*TRY, "1", "1", "0", "127.0.0.1"), network_of=bench.target)
+
+    with pytest.raises(TargetNotReady):
+        runtime.start_helper(call, tag, "watcher")
+    with pytest.raises(TargetNotReady):
+        runtime.run_helper(call)
+
+    assert () == runtime.helpers(tag)

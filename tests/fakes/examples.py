@@ -1,17 +1,29 @@
 """One example of every kind of fault, for tests that run all of them."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from k2chaos.system.faults import Fault
 from k2chaos.system.faults.feed import FEED_FAULTS, Burst, FeedFault
 from k2chaos.system.faults.freeze import Freeze
 from k2chaos.system.faults.group import ImpersonateSink, JoinGroup
+from k2chaos.system.faults.network.delay import DelayPackets
+from k2chaos.system.faults.network.lossy import LosePackets
+from k2chaos.system.faults.network.partition import Isolate, Partition
 from k2chaos.system.faults.process import Crash, Kill, Pause, Restart, Stop
 from k2chaos.system.faults.records import OversizedRecord, PoisonRecords
 from k2chaos.system.faults.resources import SqueezeCpu, SqueezeMemory, SqueezeProcesses
 from k2chaos.system.faults.table import ConflictCommits
 from k2chaos.system.faults.topic import SqueezeRecordSize, StarveWrites
+
+PEER: Final = "peer"
+"""The service at the other end of a network fault, of the same project."""
+
+
+def _peers(target: Any) -> tuple[Any, ...]:
+    return (replace(target, service=PEER),)
+
 
 EXAMPLES: Final[Mapping[str, Callable[[Any], Fault]]] = {
     "pause": Pause,
@@ -23,8 +35,14 @@ EXAMPLES: Final[Mapping[str, Callable[[Any], Fault]]] = {
     "squeeze-cpu": SqueezeCpu,
     "squeeze-memory": lambda target: SqueezeMemory(target, 2),
     "squeeze-processes": SqueezeProcesses,
+    "partition": lambda target: Partition(target, _peers(target)),
+    "isolate": lambda target: Isolate(target, _peers(target)),
+    "delay-packets": lambda target: DelayPackets(target, _peers(target)),
+    "lose-packets": lambda target: LosePackets(target, _peers(target)),
 }
 """The name of a kind, and what makes an example of it on a container."""
+BETWEEN: Final = frozenset({"partition", "isolate", "lose-packets", "delay-packets"})
+"""The kinds whose example needs the peer."""
 
 _OF_THE_FEED: Final[tuple[type[FeedFault], ...]] = (*FEED_FAULTS, Burst)
 FEED_EXAMPLES: Final[Mapping[str, Callable[[Any], Fault]]] = {one.kind: one for one in _OF_THE_FEED}

@@ -16,6 +16,7 @@ from k2chaos.system.runtime import (
     Verb,
 )
 from tests.fakes.kernel import FakeKernel
+from tests.fakes.network import FakeNetwork
 from tests.fakes.resources import FakeResources
 
 ENGINE = "fake://engine"
@@ -32,6 +33,7 @@ class FakeRuntime:
     refused_once: set[str] = field(default_factory=set)
     resources: FakeResources = field(default_factory=FakeResources)
     kernel: FakeKernel = field(default_factory=FakeKernel)
+    network: FakeNetwork = field(default_factory=FakeNetwork)
     happenings: dict[tuple[Container, str], datetime] = field(default_factory=dict)
     able: frozenset[str] = frozenset(ABILITIES)
     ticks: int = 0
@@ -85,10 +87,7 @@ class FakeRuntime:
 
     def processes(self, container: Container) -> tuple[Process, ...]:
         """See `Runtime`."""
-        self._must_be_there(container)
-        if not self.states[container].pid:
-            message = f"{container} is not running"
-            raise TargetNotReady(message)
+        self._must_run(container)
         return self.kernel.processes(self.states[container])
 
     def run_helper(self, call: HelperCall) -> str:
@@ -97,6 +96,9 @@ class FakeRuntime:
         self.sent.append(("helper", script))
         if "kill -STOP" in script and any(self.broken(one, "freeze") for one in self.states):
             return ""
+        if call.network_of is not None:
+            self._must_run(call.network_of)
+            return self.network.answer(call.network_of, call.command)
         if (answer := self.kernel.answer(call)) is not None:
             return answer
         pid = int(script.rsplit(" ", 1)[-1])
@@ -130,10 +132,47 @@ class FakeRuntime:
             name: one for name, one in self.marked.items() if one.identifier != identifier
         }
 
+    def start_helper(self, call: HelperCall, tag: str, name: str) -> None:
+        """See `Runtime`."""
+        self.sent.append(("start-helper", name))
+        if call.network_of is not None:
+            self._must_run(call.network_of)
+        self.network.place(call, tag, name)
+
+    def tell_helper(self, tag: str, name: str, command: tuple[str, ...]) -> str:
+        """See `Runtime`; whoever is broken loses the rules."""
+        helper = self.network.helper(tag, name)
+        self.sent.append(("tell-helper", name))
+        is_lost = "*filter" in command[-1] and self.broken(helper.at, "rules")
+        return "1700000000.0\n" if is_lost else helper.answer(command)
+
+    def helper_said(self, tag: str, name: str) -> tuple[str, ...]:
+        """See `Runtime`."""
+        return self.network.helper(tag, name).said()
+
+    def helpers(self, tag: str) -> tuple[str, ...]:
+        """See `Runtime`."""
+        return self.network.names(tag)
+
+    def remove_helpers(self, tag: str) -> None:
+        """See `Runtime`."""
+        self.network.remove(tag)
+
+    def addresses(self, container: Container) -> dict[str, str]:
+        """See `Runtime`; all of them are in one network, but for those that are told apart."""
+        self._must_be_there(container)
+        return self.network.addresses(container)
+
     def happened(self, container: Container, action: str, since: datetime) -> datetime | None:
         """See `Runtime`; of events this engine keeps what `happenings` says."""
         at = self.happenings.get((container, action))
         return at if at is not None and at >= since else None
+
+    def _must_run(self, container: Container) -> None:
+        self._must_be_there(container)
+        if not self.states[container].pid:
+            message = f"{container} is not running"
+            raise TargetNotReady(message)
 
     def _must_be_there(self, container: Container) -> None:
         if container not in self.states:
@@ -157,10 +196,12 @@ class FakeRuntime:
             self._start(container)
 
     def _exit(self, container: Container) -> None:
+        self.network.end(container)
         self._update(container, status="exited", pid=0, exit_code=137)
 
     def _start(self, container: Container) -> None:
         self.ticks += 1
+        self.network.end(container)
         self._update(
             container,
             status="running",

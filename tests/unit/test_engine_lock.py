@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -133,3 +134,16 @@ def test_force_removes_it_whoever_holds_it(marks: FakeRuntime) -> None:
     assert described(lock) in force_engine_lock(marks, "lab")
     assert () == marks.marks(LOCK)
     assert "nobody holds" in force_engine_lock(marks, "lab")
+
+
+def test_a_holder_that_has_ended_and_was_not_collected_has_abandoned_it(marks: FakeRuntime) -> None:
+    with subprocess.Popen(["sleep", "60"]) as dead:
+        stat = Path(f"/proc/{dead.pid}/stat").read_text(encoding="utf-8")
+        began = stat.rpartition(")")[2].split()[19]
+        labels = left(marks, pid=str(dead.pid), began=began).labels
+        alive = is_abandoned(labels)
+        dead.kill()
+        os.waitid(os.P_PID, dead.pid, os.WEXITED | os.WNOWAIT)  # it has ended
+
+        assert not alive
+        assert is_abandoned(labels)

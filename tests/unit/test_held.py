@@ -20,7 +20,7 @@ from k2chaos.system.faults.process import Crash, Pause, Stop
 from k2chaos.system.interrupt import SIGNALS
 from k2chaos.system.runtime import Container, Verb
 from tests.fakes.clock import FakeClock
-from tests.fakes.examples import DATA_EXAMPLES, EXAMPLES, FEED_EXAMPLES
+from tests.fakes.examples import DATA_EXAMPLES, EXAMPLES, FEED_EXAMPLES, PEER
 from tests.fakes.runs import fake_holding
 from tests.fakes.runtime import FakeRuntime
 
@@ -37,6 +37,7 @@ def test_a_held_fault_is_witnessed_and_gone_afterwards(
 ) -> None:
     runtime = FakeRuntime()
     target = runtime.add("kafka")
+    runtime.add(PEER)
     holding = _holding(runtime, tmp_path)
 
     with held(kind(target), 1.0, holding) as hold:
@@ -72,6 +73,7 @@ def test_a_fault_that_changes_nothing_is_an_error_not_a_pass(
 ) -> None:
     runtime = FakeRuntime(broken=lambda _container, _verb: True)
     target = runtime.add("kafka")
+    runtime.add(PEER)
 
     with (
         pytest.raises(FaultNotInjected, match="nothing of it can be seen"),
@@ -90,6 +92,7 @@ def test_a_container_that_is_frozen_already_is_not_touched(
 ) -> None:
     runtime = FakeRuntime()
     target = runtime.add("kafka")
+    runtime.add(PEER)
     runtime.send(target, "pause")
     runtime.sent.clear()
 
@@ -249,6 +252,7 @@ def test_every_kind_has_the_name_of_the_action_that_asks_for_it() -> None:
 @pytest.mark.parametrize("kind", sorted(EXAMPLES))
 def test_every_kind_survives_the_ledger(kind: str) -> None:
     runtime = FakeRuntime()
+    runtime.add(PEER)
     fault: Fault = EXAMPLES[kind](runtime.add("kafka")).prepare(System(runtime))
 
     assert fault == fault_from_json(fault_to_json(fault))

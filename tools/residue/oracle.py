@@ -33,7 +33,8 @@ _TRADES: Final = 60
 _PLAIN_RATE: Final = 600.0
 """Three times what the exchange of a trial trades; a burst is ten times that."""
 _LATE_MS: Final = 500.0
-_COUNTERS: Final = re.compile(r"\[\d+:\d+\]|^#.*$", re.MULTILINE)
+_NOTHING: Final = re.compile(r"\[\d+:\d+\]|^#.*$|^\*.*$|^COMMIT$|^:\w+ ACCEPT.*$", re.MULTILINE)
+"""Counters, and what a table that has no rule prints once somebody has looked at it."""
 
 
 def look(engine: str, container: str) -> dict[str, Any]:
@@ -127,6 +128,6 @@ def _stopped(pid: int) -> Iterator[str]:
 
 
 def _listing(pid: int, words: tuple[str, ...]) -> str:
-    """What *words* print in its network namespace, without counters and comments."""
+    """What *words* print in its network namespace, as far as it does something."""
     said = command("nsenter", "--target", str(pid), "--net", *words)
-    return "\n".join(line.strip() for line in _COUNTERS.sub("", said).splitlines() if line.strip())
+    return "\n".join(line.strip() for line in _NOTHING.sub("", said).splitlines() if line.strip())

@@ -14,7 +14,7 @@ from tests.contract.containers import docker, start_container
 from tests.contract.exchange_process import Exchange, running_exchange
 from tests.contract.subscriber import subscribed
 from tests.contract.waiting import wait_until
-from tests.fakes.examples import EXAMPLES
+from tests.fakes.examples import BETWEEN, EXAMPLES, PEER
 from tests.fakes.pipelines import lab_tree
 from tools.residue import oracle
 from tools.residue.victim import SERVICE, Trial
@@ -45,11 +45,16 @@ def place_of(trial: Trial, state: Path) -> Iterator[Place]:
 
 @contextmanager
 def _container(trial: Trial) -> Iterator[Place]:
-    container = start_container(trial.engine, trial.project, SERVICE)
+    services = (SERVICE, PEER) if trial.kind in BETWEEN else (SERVICE,)
+    network = "bridge" if trial.kind in BETWEEN else "none"
+    containers = [
+        start_container(trial.engine, trial.project, service, network=network)
+        for service in services
+    ]
     try:
-        yield Place(partial(oracle.look, trial.engine, container))
+        yield Place(partial(oracle.look, trial.engine, containers[0]))
     finally:
-        docker(trial.engine, "rm", "--force", container)
+        docker(trial.engine, "rm", "--force", *containers)
 
 
 @contextmanager

@@ -136,7 +136,39 @@ class DockerRuntime:
     def run_helper(self, call: HelperCall) -> str:
         """See `Runtime`. Builds the helper image on first need."""
         with translated(f"run helper {call}"):
-            return helping.run(self._client, call)
+            return helping.run(self._client, call, self._network(call))
+
+    def start_helper(self, call: HelperCall, tag: str, name: str) -> None:
+        """See `Runtime`. Builds the helper image on first need."""
+        with translated(f"start helper {call}"):
+            helping.start(self._client, call, self._network(call), tag, name)
+
+    def tell_helper(self, tag: str, name: str, command: tuple[str, ...]) -> str:
+        """See `Runtime`."""
+        with translated(f"run {' '.join(command)} in helper {name}"):
+            return helping.tell(self._client, tag, name, command)
+
+    def helper_said(self, tag: str, name: str) -> tuple[str, ...]:
+        """See `Runtime`."""
+        with translated(f"read what helper {name} said"):
+            return helping.said(self._client, tag, name)
+
+    def helpers(self, tag: str) -> tuple[str, ...]:
+        """See `Runtime`."""
+        with translated(f"list the helpers of fault {tag}"):
+            return helping.names(self._client, tag)
+
+    def remove_helpers(self, tag: str) -> None:
+        """See `Runtime`."""
+        with translated(f"remove the helpers of fault {tag}"):
+            helping.remove_all(self._client, tag)
+
+    def addresses(self, container: Container) -> dict[str, str]:
+        """See `Runtime`."""
+        with translated(f"ask for the addresses of {container}"):
+            entry = self._client.api.inspect_container(self._id(container))
+        attached = entry["NetworkSettings"]["Networks"]
+        return {name: one["IPAddress"] for name, one in attached.items() if one["IPAddress"]}
 
     def happened(self, container: Container, action: str, since: datetime) -> datetime | None:
         """See `Runtime`."""
@@ -200,6 +232,9 @@ class DockerRuntime:
         """The engine's version."""
         with translated("ask the engine for its version"):
             return str(self._client.version()["Version"])
+
+    def _network(self, call: HelperCall) -> str:
+        return f"container:{self._id(call.network_of)}" if call.network_of else "none"
 
     def _id(self, container: Container) -> str:
         listed = self._listed(

@@ -3,7 +3,8 @@ Helpers: containers of our own that act on a target from outside.
 
 The image is built on first need from the files in `k2chaos.system.helper`; its tag is their
 digest, so that an engine never runs the helper of another version. A helper is never part of a
-Compose project, so nothing that chooses targets can see it.
+Compose project, so nothing that chooses targets can see it. One that lasts is found by the tag of
+its fault and its own name, by any process.
 """
 
 import contextlib
@@ -13,32 +14,68 @@ from hashlib import sha256
 from importlib import resources
 from typing import Any, Final
 
-from docker.errors import ContainerError, ImageNotFound
+from docker.errors import APIError, ImageNotFound, NotFound
 
-from k2chaos.errors import FaultError
-from k2chaos.system.runtime import HelperCall
+from k2chaos.errors import ContainerNotFound, FaultError
+from k2chaos.system.runtime import FAULT_LABEL, HelperCall
 
 LABEL: Final = "k2chaos.helper"
+NAME: Final = "k2chaos.name"
+_LINES: Final = 5
+"""As many of a lasting helper's last lines are read."""
 
 
-def run(client: Any, call: HelperCall) -> str:
-    """Run *call* to its end; what it printed."""
+def run(client: Any, call: HelperCall, network: str) -> str:
+    """Run *call* in the *network* to its end; what it printed."""
+    helper = _create(client, call, network)
     try:
-        output = client.containers.run(
-            image(client),
-            list(call.command),
-            remove=True,
-            network_mode="none",
-            pid_mode="host" if call.sees_host else None,
-            cap_drop=["ALL"],
-            cap_add=list(call.capabilities),
-            labels={LABEL: "true", **call.labels},
-        )
-    except ContainerError as error:
-        said = (error.stderr or b"").decode(errors="replace").strip()
-        message = f"helper {call} failed with {error.exit_status}: {said[-500:]}"
-        raise FaultError(message) from error
+        helper.start()
+        status = helper.wait()["StatusCode"]
+        output = helper.logs(stdout=True, stderr=False)
+        if status:
+            said = helper.logs(stdout=False, stderr=True).decode(errors="replace").strip()
+            message = f"helper {call} failed with {status}: {said[-500:]}"
+            raise FaultError(message)
+    finally:
+        _remove(helper)
     return str(output.decode(errors="replace"))
+
+
+def start(client: Any, call: HelperCall, network: str, tag: str, name: str) -> None:
+    """Start *call* and let it run."""
+    helper = _create(client, call, network, {FAULT_LABEL: tag, NAME: name})
+    try:
+        helper.start()
+    except APIError:
+        _remove(helper)
+        raise
+
+
+def tell(client: Any, tag: str, name: str, command: tuple[str, ...]) -> str:
+    """Run *command* in a lasting helper; what it printed."""
+    status, (said, complained) = _one(client, tag, name).exec_run(list(command), demux=True)
+    if status:
+        words = (complained or b"").decode(errors="replace").strip()
+        message = f"helper {' '.join(command)} failed with {status}: {words[-500:]}"
+        raise FaultError(message)
+    return str((said or b"").decode(errors="replace"))
+
+
+def said(client: Any, tag: str, name: str) -> tuple[str, ...]:
+    """The last whole lines that a lasting helper printed."""
+    text = _one(client, tag, name).logs(tail=_LINES, stderr=False).decode(errors="replace")
+    return tuple(text.rpartition("\n")[0].splitlines())
+
+
+def names(client: Any, tag: str) -> tuple[str, ...]:
+    """The names of the helpers of the fault *tag*, stopped ones too."""
+    return tuple(sorted(one.labels.get(NAME, "") for one in _all(client, tag)))
+
+
+def remove_all(client: Any, tag: str) -> None:
+    """Remove the helpers of the fault *tag*, with whatever still runs in them."""
+    for helper in _all(client, tag):
+        _remove(helper)
 
 
 def image(client: Any) -> str:
@@ -62,3 +99,38 @@ def image(client: Any) -> str:
     context.seek(0)
     client.images.build(fileobj=context, custom_context=True, tag=tag, rm=True)
     return tag
+
+
+def _create(
+    client: Any, call: HelperCall, network: str, labels: dict[str, str] | None = None
+) -> Any:
+    return client.containers.create(
+        image(client),
+        list(call.command),
+        network_mode=network,
+        pid_mode="host" if call.sees_host else None,
+        cap_drop=["ALL"],
+        cap_add=list(call.capabilities),
+        labels={LABEL: "true", **call.labels, **(labels or {})},
+    )
+
+
+def _all(client: Any, tag: str) -> list[Any]:
+    return [
+        *client.containers.list(
+            all=True, ignore_removed=True, filters={"label": f"{FAULT_LABEL}={tag}"}
+        )
+    ]
+
+
+def _one(client: Any, tag: str, name: str) -> Any:
+    for helper in _all(client, tag):
+        if helper.labels.get(NAME) == name:
+            return helper
+    message = f"the helper {name} of fault {tag} is gone"
+    raise ContainerNotFound(message)
+
+
+def _remove(helper: Any) -> None:
+    with contextlib.suppress(NotFound):
+        helper.remove(force=True)

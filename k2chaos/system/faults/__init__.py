@@ -150,7 +150,10 @@ class Hold:
 
     @property
     def achieved_seconds(self) -> float:
-        """How long the effect lasted, as exactly as is known."""
+        """How long the effect lasted, as exactly as is known; at least until its heal began."""
+        if self.began_at is not None and self.injected_at is not None and self.ended_at is None:
+            unseen = (self.injected_at - self.began_at).total_seconds()
+            return self.held_seconds + max(0.0, unseen)
         if self.began_at is None or self.ended_at is None or self.ended_at < self.began_at:
             return self.held_seconds
         return (self.ended_at - self.began_at).total_seconds()

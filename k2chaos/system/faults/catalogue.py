@@ -14,6 +14,9 @@ from k2chaos.system.faults import Fault, adapter_of
 from k2chaos.system.faults.feed import FEED_FAULTS, Burst
 from k2chaos.system.faults.freeze import Freeze
 from k2chaos.system.faults.group import ImpersonateSink, JoinGroup
+from k2chaos.system.faults.network.delay import DelayPackets
+from k2chaos.system.faults.network.lossy import LosePackets
+from k2chaos.system.faults.network.partition import Isolate, Partition
 from k2chaos.system.faults.process import Crash, Kill, Pause, Restart, Stop
 from k2chaos.system.faults.records import OversizedRecord, PoisonRecords
 from k2chaos.system.faults.resources import SqueezeCpu, SqueezeMemory, SqueezeProcesses
@@ -23,6 +26,7 @@ from k2chaos.system.faults.topic import SqueezeRecordSize, StarveWrites
 _KINDS: Final[tuple[type[Any], ...]] = (
     *(Pause, Stop, Kill, Crash, Restart, Freeze),
     *(SqueezeCpu, SqueezeMemory, SqueezeProcesses),
+    *(Partition, Isolate, LosePackets, DelayPackets),
     *FEED_FAULTS,
     *(StarveWrites, SqueezeRecordSize, JoinGroup, ImpersonateSink, ConflictCommits),
 )

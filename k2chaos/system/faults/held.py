@@ -22,7 +22,7 @@ from tenacity import Retrying, retry_if_exception_type
 from tenacity.wait import wait_exponential
 
 from k2chaos.clock import Clock
-from k2chaos.errors import EngineUnreachable, FaultNotHealed, RunError, TargetError
+from k2chaos.errors import EngineUnreachable, FaultError, FaultNotHealed, RunError, TargetError
 from k2chaos.system.faults import Fault, Hold, id_of
 from k2chaos.system.faults.steps import HEAL_DEADLINE_SECONDS, Holding
 
@@ -133,7 +133,7 @@ def heal(hold: Hold, holding: Holding, watch_seconds: float = 0.0) -> None:
             clock.wait(0.1)
             if fault.observe(holding.system).active:
                 _patiently(once, clock)
-    except (TargetError, EngineUnreachable, FaultNotHealed) as error:
+    except (TargetError, EngineUnreachable, FaultError) as error:
         with contextlib.suppress(RunError):  # what is loud below matters more than its record
             holding.ledger.failed(hold.fault_id, str(error), at=clock.now())
         message = (
@@ -161,7 +161,7 @@ def _patiently(once: Callable[[], None], clock: Clock) -> None:
         stop=lambda _state: clock.monotonic() >= until,
         sleep=sleep,
         wait=wait_exponential(multiplier=0.05, max=2.0),
-        retry=retry_if_exception_type((TargetError, EngineUnreachable, FaultNotHealed)),
+        retry=retry_if_exception_type((TargetError, EngineUnreachable, FaultError)),
         reraise=True,
     )
     retrying(once)

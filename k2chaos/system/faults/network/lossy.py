@@ -1,0 +1,34 @@
+"""Some of the packets between the target and its peers are dropped."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from k2chaos.system.faults.network.chain import Counted
+from k2chaos.system.faults.network.ruled import Ruled
+
+
+@dataclass(frozen=True, slots=True)
+class LosePackets(Ruled):
+    """
+    Each packet between the container and its peers is lost with a chance, on either way.
+
+    Witness: the kernel counts dropped packets among those that passed, and so that there are some,
+    each peer's own namespace sends a thousand a second to a port that nobody listens on.
+    """
+
+    kind: ClassVar[str] = "lose-packets"
+    does: ClassVar[str] = "drop a share of the packets between the container and another role's"
+    probes: ClassVar[int] = 1000
+    percent: float = 10.0
+
+    def rules_about(self, peer: str) -> Iterator[str]:
+        """Count all, drop some."""
+        for way in (f"-d {peer}", f"-s {peer}"):
+            yield way
+            yield f"{way} -m statistic --mode random --probability {self.percent / 100:.6f} -j DROP"
+
+    def is_struck(self, counted: Counted, answered_ms: Mapping[str, float | None]) -> bool:
+        """Some were dropped; what a peer's single attempt met does not matter."""
+        del answered_ms
+        return counted.dropped > 0

@@ -1,0 +1,15 @@
+"""
+Add rules to the packet filter of this network namespace, all at once, at an instant.
+
+Arguments: the instant in seconds since 1970 (one that has passed is now), and the rules as
+iptables-restore reads them. Prints when they were in force.
+"""
+
+import subprocess
+import sys
+import time
+
+instant, rules = float(sys.argv[1]), sys.argv[2]
+time.sleep(max(0.0, instant - time.time()))
+subprocess.run(["iptables-restore", "--noflush", "--wait"], input=rules, check=True, text=True)
+print(time.time())
