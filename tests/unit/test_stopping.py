@@ -1,5 +1,6 @@
 """The emergency stop, as far as it goes without an engine."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -93,6 +94,7 @@ def test_the_run_itself_is_told_and_a_suspended_one_killed(
         assert b"held\n" == holder.stdout.readline()
         if is_suspended:
             holder.send_signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, holder.pid, os.WSTOPPED)  # it has stopped
         (asked, *rest) = stop(directory, no_heal, SystemClock()).did
         died_of = -holder.wait(10)
 
