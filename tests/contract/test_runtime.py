@@ -5,6 +5,7 @@ The real one works on one tiny container of its own, in a Compose project of its
 """
 
 import json
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,18 +13,20 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from docker import DockerClient
 
 from k2chaos.clock import SystemClock
 from k2chaos.errors import AmbiguousTarget, ContainerNotFound, TargetNotReady
 from k2chaos.evidence.ledger import FaultLedger, read_ledger
 from k2chaos.system.engine import DockerRuntime
+from k2chaos.system.engine.helping import drop_forgotten
 from k2chaos.system.faults import System
 from k2chaos.system.faults.held import Holding, held, watch
 from k2chaos.system.faults.process import Pause
 from k2chaos.system.faults.resources import SqueezeCpu
 from k2chaos.system.interrupt import Interrupt
 from k2chaos.system.runtime import Container, HelperCall, Runtime
-from tests.contract.containers import docker, start_container
+from tests.contract.containers import IMAGE, docker, start_container
 from tests.contract.waiting import wait_until
 from tests.fakes.examples import BETWEEN, EXAMPLES, PEER
 from tests.fakes.runtime import FakeRuntime
@@ -344,3 +347,25 @@ def test_a_helper_cannot_join_the_network_of_what_is_down_and_leaves_nothing(ben
         runtime.run_helper(call)
 
     assert () == runtime.helpers(tag)
+
+
+def test_helpers_that_a_killed_run_left_are_removed_once_they_are_old(real: Bench) -> None:
+    engine, now = real.runtime.engine, time.time()
+    project = f"com.docker.compose.project={real.target.project}"  # removed with the fixture
+    labels = ("--label", "k2chaos.helper=true", "--label", project, "--network", "none")
+    never_started = docker(engine, "create", *labels, IMAGE, "true").strip()
+    running = docker(engine, "run", "--detach", *labels, IMAGE, "sleep", "600").strip()
+    client = DockerClient(base_url=engine)
+
+    def are_there() -> set[str]:
+        listed = docker(
+            engine, "ps", "--all", "--quiet", "--no-trunc", "--filter", f"label={project}"
+        )
+        return {never_started, running} & {*listed.split()}
+
+    drop_forgotten(client, now + 30)
+    young = are_there()
+    drop_forgotten(client, now + 120)
+
+    assert {never_started, running} == young
+    assert {running} == are_there()

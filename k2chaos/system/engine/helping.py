@@ -10,6 +10,7 @@ its fault and its own name, by any process.
 import contextlib
 import io
 import tarfile
+import time
 from hashlib import sha256
 from importlib import resources
 from typing import Any, Final
@@ -21,12 +22,15 @@ from k2chaos.system.runtime import FAULT_LABEL, HelperCall
 
 LABEL: Final = "k2chaos.helper"
 NAME: Final = "k2chaos.name"
+_FORGOTTEN_SECONDS: Final = 60.0
+"""A helper this old that does not run has lost whoever was to remove it: a run that was killed."""
 _LINES: Final = 5
 """As many of a lasting helper's last lines are read."""
 
 
 def run(client: Any, call: HelperCall, network: str) -> str:
     """Run *call* in the *network* to its end; what it printed."""
+    drop_forgotten(client, time.time())
     helper = _create(client, call, network)
     try:
         helper.start()
@@ -113,6 +117,15 @@ def _create(
         cap_add=list(call.capabilities),
         labels={LABEL: "true", **call.labels, **(labels or {})},
     )
+
+
+def drop_forgotten(client: Any, now: float) -> None:
+    """Remove the helpers that a killed process left behind, ended or never started; *now*: Unix."""
+    filters = {"label": LABEL, "status": ["created", "exited", "dead"]}
+    for one in client.api.containers(all=True, filters=filters):
+        if now - one["Created"] > _FORGOTTEN_SECONDS:
+            with contextlib.suppress(APIError):  # somebody else was faster
+                client.api.remove_container(one["Id"], force=True)
 
 
 def _all(client: Any, tag: str) -> list[Any]:
