@@ -86,7 +86,8 @@ def _started(state: Path, feed_port: int, control_port: int) -> subprocess.Popen
         "EXCHANGE_FEED_PORT": str(feed_port),
         "EXCHANGE_CONTROL_PORT": str(control_port),
     }
-    return subprocess.Popen([sys.executable, "-m", "exchange"], env=environment)
+    with (state / "exchange.log").open("ab") as log:
+        return subprocess.Popen([sys.executable, "-m", "exchange"], env=environment, stderr=log)
 
 
 @contextmanager
