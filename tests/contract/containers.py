@@ -4,7 +4,7 @@ import subprocess
 
 IMAGE = "debian:trixie-slim"
 _IDLE = r"""trap 'exit 0' TERM
-kept=$(head -c 16000000 /dev/zero | tr '\0' x)
+kept=x; while [ ${#kept} -lt 16000000 ]; do kept=$kept$kept; done
 while :; do sleep 0.01; done"""
 """It holds on to some memory, so that there is something to squeeze."""
 

@@ -126,7 +126,9 @@ def test_a_storm_disconnects_again_and_again(
     one = hold(DisconnectStorm(target, every_seconds=0.4), holding, 2.0)
     flows_again(subscriber)
 
-    assert 4 <= counted(one) == subscriber.closed <= 7
+    assert counted(one) == subscriber.closed
+    # Whoever takes long to come back on a busy machine misses a turn.
+    assert 2 <= subscriber.closed <= one.achieved_seconds / 0.4 + 2
 
 
 def test_broken_frames_come_instead_of_trades(
@@ -136,7 +138,7 @@ def test_broken_frames_come_instead_of_trades(
     flows_again(subscriber)
 
     assert counted(one) == len(subscriber.junk) == subscriber.holes
-    assert 0.2 < len(subscriber.junk) / (1.5 * RATE) < 0.45
+    assert 0.2 < len(subscriber.junk) / (one.achieved_seconds * RATE) < 0.45
 
 
 def test_doubled_trades_come_twice(
@@ -146,7 +148,7 @@ def test_doubled_trades_come_twice(
     flows_again(subscriber)
 
     assert counted(one) == subscriber.repeats
-    assert 0.2 < subscriber.repeats / (1.5 * RATE) < 0.45
+    assert 0.2 < subscriber.repeats / (one.achieved_seconds * RATE) < 0.45
     assert (0, 0) == (subscriber.holes, subscriber.steps_back)
 
 

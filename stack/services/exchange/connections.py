@@ -37,15 +37,9 @@ class Connections:
             self._faults.count(fault, "connections_refused")
         return fault is not None
 
-    async def hang_up(self, reason: bytes) -> int:
-        """Close all that are open, do not wait for the deaf ones; return how many."""
-        closing = [*self._open]
-        self._open.clear()
-        await asyncio.gather(
-            *(each.close(code=WSCloseCode.GOING_AWAY, message=reason) for each in closing),
-            return_exceptions=True,
-        )
-        return len(closing)
+    async def hang_up(self, reason: bytes) -> None:
+        """Close all that are open; do not wait for the deaf ones."""
+        await _close(self._take_all(), reason)
 
     def begin(self, fault: Fault) -> None:
         """Close what an order says is to be closed."""
@@ -60,8 +54,20 @@ class Connections:
 
     async def _close_for(self, fault: Fault) -> None:
         while True:
-            closed = await self.hang_up(b"come back later")
-            self._faults.count(fault, "connections_closed", closed)
+            closing = self._take_all()
+            # Counted first: the order may be taken back while the other ends say goodbye.
+            self._faults.count(fault, "connections_closed", len(closing))
+            await asyncio.shield(_close(closing, b"come back later"))
             if fault.order.kind != "disconnect_storm":
                 return
             await asyncio.sleep(fault.order.amount)
+
+    def _take_all(self) -> list[web.WebSocketResponse]:
+        taken = [*self._open]
+        self._open.clear()
+        return taken
+
+
+async def _close(sockets: list[web.WebSocketResponse], reason: bytes) -> None:
+    closing = (each.close(code=WSCloseCode.GOING_AWAY, message=reason) for each in sockets)
+    await asyncio.gather(*closing, return_exceptions=True)
