@@ -71,7 +71,8 @@ def isolate(
     secrets: Secrets = None,
 ) -> dict[str, Any]:
     """
-    Cut a container off from every other one of its project, but not from the host.
+    Cut a container off from every other one of its project, but not from the host, nor from what
+    ``limits.never`` forbids to touch.
 
     Ports published on the host still answer, so that what it says of itself is still seen.
 

@@ -8,7 +8,7 @@ from k2chaos.system.faults import Fault
 from k2chaos.system.faults.network.partition import DIRECTIONS
 from k2chaos.system.holding import Wish, hold_for
 from k2chaos.system.run import Run
-from k2chaos.system.runtime import Container, listed_services
+from k2chaos.system.runtime import Container, allowed_services
 
 
 def hold_between(
@@ -28,14 +28,16 @@ def hold_between(
         As `hold_for`.
 
     Raises:
-        UsageError: It is the same role on both ends, or one that is not known.
+        UsageError: It is the same role on both ends, one that is not known, or one of which
+            ``limits.never`` forbids a service: a watcher would be placed there, and its
+            connections disturbed.
         ContainerNotFound: Nothing of the role *to* is on the engine.
     """
     if to == wish.role:
         message = f"the role on both ends is {to}; a fault of the network needs two"
         raise UsageError(message)
     with run.noting_unsupported():
-        services = listed_services(run.pipeline, to, to_service or None)
+        services = allowed_services(run.pipeline, to, to_service or None)
 
     def made(target: Container, **given: Any) -> Fault:
         return kind(target, _peers(run, to, services), **given)
@@ -47,7 +49,8 @@ def hold_apart(
     run: Run, kind: Callable[..., Fault], wish: Wish, *, service: str = ""
 ) -> dict[str, Any]:
     """
-    Hold a fault between the container of the wish's role and all of the pipeline that it can reach.
+    Hold a fault between the container of the wish's role and all of the pipeline that it can reach,
+    but for what ``limits.never`` forbids to touch.
 
     Returns:
         As `hold_for`.
@@ -55,7 +58,7 @@ def hold_apart(
 
     def made(target: Container) -> Fault:
         networks = {*run.runtime.addresses(target)}
-        services = run.pipeline.all_services
+        services = {*run.pipeline.all_services} - {*run.pipeline.limits.never}
         others = (
             one
             for one in run.runtime.containers(target.project)

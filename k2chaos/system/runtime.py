@@ -237,7 +237,7 @@ def select(
 
 def allowed_services(pipeline: Pipeline, role: str, service: str | None = None) -> tuple[str, ...]:
     """The services of *role* that may be touched; errors as those of `select`."""
-    names = listed_services(pipeline, role, service)
+    names = _listed_services(pipeline, role, service)
     forbidden = sorted({*names} & {*pipeline.limits.never})
     if forbidden:
         message = (
@@ -247,8 +247,7 @@ def allowed_services(pipeline: Pipeline, role: str, service: str | None = None) 
     return names
 
 
-def listed_services(pipeline: Pipeline, role: str, service: str | None = None) -> tuple[str, ...]:
-    """The services of *role*, touched or not; errors as those of `select`."""
+def _listed_services(pipeline: Pipeline, role: str, service: str | None) -> tuple[str, ...]:
     if role not in ROLES:
         message = f"{role!r} is no role; the roles are: {', '.join(ROLES)}"
         raise UsageError(message)

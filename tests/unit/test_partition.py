@@ -133,10 +133,8 @@ def test_a_fault_without_another_end_is_refused() -> None:
             Partition(sink, peers).prepare(System(runtime))
 
 
-def test_all_containers_of_the_other_role_are_cut_off_and_may_be_forbidden_to_touch(
-    tmp_path: Path,
-) -> None:
-    run = fake_run(tmp_path, limits={"never": ["schema-registry-1"]})
+def test_all_containers_of_the_other_role_are_cut_off(tmp_path: Path) -> None:
+    run = fake_run(tmp_path)
 
     (entry,) = hold_between(run, Partition, Wish("sink", 2.0), "registry")["faults"]
 
@@ -146,6 +144,22 @@ def test_all_containers_of_the_other_role_are_cut_off_and_may_be_forbidden_to_to
     assert ("sink", "partition", "consumer-crypto") == (
         entry["role"], entry["kind"], entry["target"]
     )  # fmt: skip
+
+
+def test_what_may_not_be_touched_is_touched_at_neither_end(tmp_path: Path) -> None:
+    run = fake_run(tmp_path, limits={"never": ["schema-registry-1", "kafka"]})
+    assert isinstance(run.runtime, FakeRuntime)
+
+    for to in ("registry", "broker"):
+        with pytest.raises(UsageError, match=r"limits\.never"):
+            hold_between(run, Partition, Wish("sink", 2.0), to)
+    assert [] == run.runtime.sent
+
+    (entry,) = hold_apart(run, Isolate, Wish("sink", 2.0))["faults"]
+
+    helpers = {name for verb, name in run.runtime.sent if verb == "start-helper"}
+    assert not {"beside kafka", "beside schema-registry-1"} & helpers
+    assert not {"kafka", "schema-registry-1"} & {*entry["witness"]["injected"]["answered_ms"]}
 
 
 @pytest.mark.parametrize("to", ["sink", "moon"])
