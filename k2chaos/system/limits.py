@@ -125,6 +125,15 @@ Limit = CpuLimit | MemoryLimit | ProcessLimit
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What the engine was told that a container may use."""
+
+    cpu: CpuLimit
+    memory: MemoryLimit
+    processes: ProcessLimit
+
+
+@dataclass(frozen=True, slots=True)
 class Use:
     """All of it, at one moment."""
 

@@ -14,7 +14,7 @@ from typing import Final, Literal, Protocol
 
 from k2chaos.errors import AmbiguousTarget, ContainerNotFound, Unsupported, UsageError
 from k2chaos.pipeline import ROLES, Pipeline
-from k2chaos.system.limits import Limit, Use
+from k2chaos.system.limits import Limit, Limits, Use
 
 Status = Literal[
     "created", "running", "paused", "restarting", "removing", "exited", "dead", "missing"
@@ -152,7 +152,13 @@ class Runtime(Protocol):
         """
 
     def use(self, container: Container) -> Use:
-        """What it may use and does use; `ContainerNotFound` where nothing answers."""
+        """
+        What it may use and does use, which takes the engine up to a second to say;
+        `ContainerNotFound` where nothing answers.
+        """
+
+    def limits(self, container: Container) -> Limits:
+        """What the engine was told that it may use, at once; `ContainerNotFound`."""
 
     def limit(self, container: Container, limit: Limit) -> None:
         """Change one of its limits; errors as those of `send`."""

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from k2chaos.errors import ContainerNotFound, TargetNotReady
 from k2chaos.system.engine_lock import Mark
 from k2chaos.system.faults.needs import ABILITIES
-from k2chaos.system.limits import Limit, Use
+from k2chaos.system.limits import Limit, Limits, Use
 from k2chaos.system.runtime import (
     Container,
     ContainerState,
@@ -77,6 +77,11 @@ class FakeRuntime:
         """See `Runtime`."""
         self._must_be_there(container)
         return self.resources.use(container, is_running=bool(self.states[container].pid))
+
+    def limits(self, container: Container) -> Limits:
+        """See `Runtime`."""
+        use = self.use(container)
+        return Limits(use.cpu.limit, use.memory.limit, use.processes.limit)
 
     def limit(self, container: Container, limit: Limit) -> None:
         """See `Runtime`."""

@@ -19,10 +19,10 @@ from requests.exceptions import RequestException
 from k2chaos.errors import AmbiguousTarget, ContainerNotFound, EngineUnreachable
 from k2chaos.system.engine import helping, marking
 from k2chaos.system.engine.address import engine_address
-from k2chaos.system.engine.limiting import update_of, use_of
+from k2chaos.system.engine.limiting import limits_of, update_of, use_of
 from k2chaos.system.engine.translated import translated
 from k2chaos.system.engine_lock import Mark
-from k2chaos.system.limits import Limit, Use
+from k2chaos.system.limits import Limit, Limits, Use
 from k2chaos.system.runtime import (
     Container,
     ContainerState,
@@ -117,6 +117,12 @@ class DockerRuntime:
             host = self._client.api.inspect_container(identifier)["HostConfig"]
             stats = self._client.api.stats(identifier, stream=False, one_shot=True)
         return use_of(host, stats)
+
+    def limits(self, container: Container) -> Limits:
+        """See `Runtime`."""
+        with translated(f"read the limits of {container}"):
+            entry = self._client.api.inspect_container(self._id(container))
+        return limits_of(entry["HostConfig"])
 
     def limit(self, container: Container, limit: Limit) -> None:
         """See `Runtime`."""

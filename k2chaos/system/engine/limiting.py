@@ -8,6 +8,7 @@ from k2chaos.system.limits import (
     CpuLimit,
     CpuUse,
     Limit,
+    Limits,
     MemoryLimit,
     MemoryUse,
     ProcessLimit,
@@ -28,20 +29,23 @@ def update_of(limit: Limit) -> dict[str, int]:
             return {"PidsLimit": count if count > 0 else -1}
 
 
+def limits_of(host: Mapping[str, Any]) -> Limits:
+    """What the engine's inspection (``HostConfig``) says."""
+    return Limits(
+        CpuLimit(host["NanoCpus"], host["CpuQuota"], host["CpuPeriod"]),
+        MemoryLimit(host["Memory"], host["MemorySwap"]),
+        ProcessLimit(host["PidsLimit"] or 0),
+    )
+
+
 def use_of(host: Mapping[str, Any], stats: Mapping[str, Any]) -> Use:
-    """What the engine's inspection (``HostConfig``) and its statistics say of a container."""
+    """What its inspection and its statistics say of a container."""
+    limits = limits_of(host)
     throttling = stats.get("cpu_stats", {}).get("throttling_data", {})
     memory, processes = stats.get("memory_stats", {}), stats.get("pids_stats", {})
-    count = ProcessLimit(host["PidsLimit"] or 0)
+    running = processes.get("current", 0)
     return Use(
-        CpuUse(
-            CpuLimit(host["NanoCpus"], host["CpuQuota"], host["CpuPeriod"]),
-            int(throttling.get("throttled_periods", 0)),
-        ),
-        MemoryUse(
-            MemoryLimit(host["Memory"], host["MemorySwap"]),
-            memory.get("limit"),
-            memory.get("usage", 0),
-        ),
-        ProcessUse(count, processes.get("limit"), processes.get("current", 0)),
+        CpuUse(limits.cpu, int(throttling.get("throttled_periods", 0))),
+        MemoryUse(limits.memory, memory.get("limit"), memory.get("usage", 0)),
+        ProcessUse(limits.processes, processes.get("limit"), running),
     )

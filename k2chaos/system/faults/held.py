@@ -82,18 +82,22 @@ def watch(holds: Sequence[Hold], seconds: float, holding: Holding) -> None:
     Let *seconds* pass while the faults of *holds* are held, looking at least once a second
     whether they are.
 
-    They count from when the first effect began, and end early by what the heal will take to
-    arrive, so that the effect lasts as long as was asked. A fault that was gone at any look ended
-    early, whatever is seen later.
+    They count from when the first effect began, and end early by what the last look before the heal
+    and the heal itself will take, so that the effect lasts as long as was asked. A fault that was
+    gone at any look ended early, whatever is seen later.
     """
-    until = holding.clock.monotonic() + seconds - _behind(holds, holding)
-    while (left := until - holding.clock.monotonic()) > 0:
-        if holding.clock.wait(min(_LOOK_SECONDS, left), holding.interrupt.requested):
+    clock = holding.clock
+    until = clock.monotonic() + seconds - _behind(holds, holding)
+    look_seconds = 0.0
+    while (left := until - look_seconds - clock.monotonic()) > 0:
+        if clock.wait(min(_LOOK_SECONDS, left), holding.interrupt.requested):
             return
-        if until - holding.clock.monotonic() < _LOOK_SECONDS / 5:
-            continue  # a look takes its time, and the end is not to be missed for it
+        began = clock.monotonic()
+        if until - began < max(_LOOK_SECONDS / 5, 2 * look_seconds):
+            continue  # the end is not to be missed for a look
         for hold in holds:
             hold.ended_early |= not hold.fault.observe(holding.system).struck
+        look_seconds = clock.monotonic() - began
 
 
 def _behind(holds: Sequence[Hold], holding: Holding) -> float:

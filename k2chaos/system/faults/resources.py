@@ -90,7 +90,9 @@ class SqueezeCpu:
 
     def heal(self, system: System) -> None:
         """Give it the limit it had, if it still has ours."""
-        if self.observe(system).active:
+        if system.runtime.state(self.target).container_id != self.container_before:
+            return
+        if system.runtime.limits(self.target).cpu.cores == self.limit_squeezed.cores:
             system.runtime.limit(self.target, self.limit_before)
 
 
@@ -175,7 +177,7 @@ class SqueezeMemory:
         """Give it the limit it had, if it still has ours; start it, if it died of that."""
         if system.runtime.state(self.target).container_id != self.container_before:
             return
-        if system.runtime.use(self.target).memory.limit == self.limit_squeezed:
+        if system.runtime.limits(self.target).memory == self.limit_squeezed:
             system.runtime.limit(self.target, self.limit_before)
         bring_up(system, self.target)
 
@@ -252,6 +254,6 @@ class SqueezeProcesses:
         """Give it the limit it had, if it still has ours; start it, if it died of that."""
         if system.runtime.state(self.target).container_id != self.container_before:
             return
-        if system.runtime.use(self.target).processes.limit == self.limit_squeezed:
+        if system.runtime.limits(self.target).processes == self.limit_squeezed:
             system.runtime.limit(self.target, self.limit_before)
         bring_up(system, self.target)
