@@ -6,6 +6,7 @@ import pytest
 
 from k2chaos.errors import FaultNotInjected, TargetNotReady, UsageError
 from k2chaos.system.amounts import refuse_bad_amount
+from k2chaos.system.faults import System
 from k2chaos.system.faults.held import held, watch
 from k2chaos.system.faults.resources import SqueezeCpu, SqueezeMemory, SqueezeProcesses
 from k2chaos.system.holding import refuse_bad_share
@@ -194,9 +195,9 @@ def test_an_older_kill_for_lack_of_memory_is_not_ours(tmp_path: Path) -> None:
     runtime.happenings[target, "oom"] = started
 
     with held(SqueezeMemory(target), 1.0, fake_holding(runtime, tmp_path)) as hold:
-        runtime.resources.used_bytes = 0
+        seen = hold.fault.observe(System(runtime))
 
-    assert hold.ended_early
+    assert seen.seen["out_of_memory_at"] is None
 
 
 @pytest.mark.parametrize("before", [ProcessLimit(), ProcessLimit(100)])
@@ -264,3 +265,29 @@ def test_a_squeeze_to_more_than_there_is_is_not_begun(
 def test_a_headroom_that_makes_no_sense_is_refused(headroom: object) -> None:
     with pytest.raises(UsageError, match="whole number"):
         refuse_bad_amount("headroom", headroom)
+
+
+def test_memory_that_is_given_back_under_the_squeeze_does_not_end_it(tmp_path: Path) -> None:
+    runtime = FakeRuntime()
+    target = runtime.add("kafka")
+    holding = fake_holding(runtime, tmp_path)
+
+    with held(SqueezeMemory(target), 5.0, holding) as hold:
+        runtime.resources.used_bytes //= 2
+        watch([hold], 2.0, holding)
+
+    assert not hold.ended_early
+
+
+@pytest.mark.parametrize("kind", [SqueezeMemory, SqueezeProcesses])
+def test_a_limit_that_somebody_lifted_ended_early(
+    kind: type[SqueezeMemory | SqueezeProcesses], tmp_path: Path
+) -> None:
+    runtime = FakeRuntime()
+    target = runtime.add("kafka")
+
+    with held(kind(target), 1.0, fake_holding(runtime, tmp_path)) as hold:
+        runtime.limit(target, MemoryLimit())
+        runtime.limit(target, ProcessLimit())
+
+    assert hold.ended_early

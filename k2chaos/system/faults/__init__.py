@@ -33,11 +33,19 @@ class Witnessed:
         struck: The fault's effect was seen, now or (for an instantaneous fault) since `prepare`.
         active: Something is still broken.
         seen: The facts it was read from, as plain JSON.
+        in_force: What struck is in force still, though its effect cannot be seen at every moment
+            (memory that was squeezed may be given back); ``None`` where `struck` says it.
     """
 
     struck: bool
     active: bool
     seen: Mapping[str, Any] = field(default_factory=dict)
+    in_force: bool | None = None
+
+    @property
+    def lasts(self) -> bool:
+        """Whether a fault that struck has not ended."""
+        return self.struck if self.in_force is None else self.in_force
 
 
 class Fault(Protocol):

@@ -96,7 +96,7 @@ def watch(holds: Sequence[Hold], seconds: float, holding: Holding) -> None:
         if until - began < max(_LOOK_SECONDS / 5, 2 * look_seconds):
             continue  # the end is not to be missed for a look
         for hold in holds:
-            hold.ended_early |= not hold.fault.observe(holding.system).struck
+            hold.ended_early |= not hold.fault.observe(holding.system).lasts
         look_seconds = clock.monotonic() - began
 
 

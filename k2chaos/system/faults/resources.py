@@ -102,10 +102,11 @@ class SqueezeMemory:
     The container gets what it uses now and a little more, and no swap: what it asks for beyond
     that, the kernel takes from its caches, and then it kills.
 
-    Witness: the kernel enforces our limit, and most of it is in use, or the kernel has killed for
-    lack of memory since `prepare` (recorded as ``out_of_memory_at``). Healed by the limit of
-    before, and by starting the container where it died of the squeeze and nobody else brought it
-    back. Where it had no limit, the engine lists the largest number there is, which limits nothing.
+    Witness: the kernel enforces our limit, and most of it was in use when it began, or the kernel
+    has killed for lack of memory since `prepare` (recorded as ``out_of_memory_at``).
+    Healed by the limit of before, and by starting the container where it died of the squeeze and
+    nobody else brought it back. Where it had no limit, the engine lists the largest number there
+    is, which limits nothing.
 
     Attributes:
         headroom_mib: How much more than it uses now, in MiB.
@@ -171,7 +172,7 @@ class SqueezeMemory:
             "status": state.status,
         }
         is_binding = has_killed or use.used_bytes >= _BINDING_SHARE * ours
-        return Witnessed(in_force and is_binding, in_force or not state.pid, seen)
+        return Witnessed(in_force and is_binding, in_force or not state.pid, seen, in_force)
 
     def heal(self, system: System) -> None:
         """Give it the limit it had, if it still has ours; start it, if it died of that."""
@@ -191,8 +192,9 @@ class SqueezeProcesses:
     The container may have as many processes and threads as it has now, and a few more: whatever
     would start another one is refused.
 
-    Witness: the kernel enforces our limit, and most of it is in use. Healed by the limit of before,
-    and by starting the container where it died of the squeeze and nobody else brought it back.
+    Witness: the kernel enforces our limit, and most of it was in use when it began. Healed by
+    the limit of before, and by starting the container where it died of the squeeze and nobody else
+    brought it back.
 
     Attributes:
         headroom: How many more than there are now.
@@ -248,7 +250,7 @@ class SqueezeProcesses:
         seen = {"limit": use.effective_count, "running": use.running, "status": state.status}
         # Died of it, and cannot come back: that is the squeeze at its strongest.
         is_binding = not state.pid or use.running >= _BINDING_SHARE * ours
-        return Witnessed(in_force and is_binding, in_force or not state.pid, seen)
+        return Witnessed(in_force and is_binding, in_force or not state.pid, seen, in_force)
 
     def heal(self, system: System) -> None:
         """Give it the limit it had, if it still has ours; start it, if it died of that."""

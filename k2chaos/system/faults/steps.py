@@ -92,7 +92,7 @@ def look(hold: Hold, holding: "Holding") -> None:
         hold.witness["before_heal"] = {"unreadable": str(error)}
         return
     hold.witness["before_heal"] = dict(witnessed.seen)
-    hold.ended_early |= not witnessed.struck
+    hold.ended_early |= not witnessed.lasts
 
 
 def undo(hold: Hold, holding: "Holding") -> None:
