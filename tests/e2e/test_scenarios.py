@@ -10,16 +10,14 @@ import math
 import random
 import struct
 import uuid
-from datetime import datetime
 from typing import Any, Final
 
 import pytest
 from pyiceberg.table.snapshots import Operation
 
-from k2chaos.system.faults import Hold, System
 from k2chaos.system.faults.network.partition import Partition
 from k2chaos.system.faults.process import Crash, Kill, Pause, Restart, Stop
-from k2chaos.system.faults.resources import SqueezeCpu, SqueezeMemory
+from k2chaos.system.faults.resources import SqueezeCpu
 from k2chaos.system.runtime import select
 from tests.e2e.content import ends, iceberg_table, messages, produce
 from tests.e2e.crowd import crowd
@@ -145,28 +143,6 @@ def test_a_sink_that_is_cut_off_from_the_broker_catches_up_to_the_record(
     lab.audit(window, baseline)
 
 
-@covers("replay after restart", "catch-up")
-def test_a_sink_that_the_kernel_kills_for_memory_costs_no_record(
-    lab: Lab, measured: Measured
-) -> None:
-    lab.await_well()
-    baseline = lab.baseline()
-    with lab.breaking("sink-out-of-memory") as breaking:
-        system = System(breaking.run.runtime)
-        with breaking.hold(SqueezeMemory, "sink", headroom_mib=0) as hold, lab.flowing(HEAVY_RATE):
-            killed_at = lab.wait_until(
-                lambda: hold.fault.observe(system).seen["out_of_memory_at"],
-                bool,
-                "the kernel kills for lack of memory",
-                90,
-            )
-            measured.values(killed_after_seconds=_seconds_since(hold, killed_at))
-    lab.await_well(120)
-    window = lab.stages.window_since(baseline)
-
-    lab.audit(window, baseline)
-
-
 @covers("exchange -> topic", "topic -> table", "table -> API", "replay after restart")
 def test_ten_faults_in_a_row_cost_no_record(lab: Lab, measured: Measured) -> None:
     order = list(CHAOS)
@@ -213,12 +189,6 @@ def test_putting_files_together_changes_no_row(lab: Lab, measured: Measured) -> 
         assert before == after
     files = len(list(table.scan().plan_files()))
     measured.values(compactions=len(found), files=files)
-
-
-def _seconds_since(hold: Hold, killed_at: str) -> float:
-    """From the first sight of the squeeze to the kill."""
-    assert hold.injected_at is not None
-    return (datetime.fromisoformat(killed_at) - hold.injected_at).total_seconds()
 
 
 def _ids(lab: Lab, snapshot: int) -> list[tuple[str, int]]:
