@@ -8,7 +8,7 @@ What a fault does and what undoes it stands with the fault; the targets are chos
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final, TextIO
+from typing import Any, TextIO
 
 from k2chaos.errors import ExperimentError, TargetError, Unsupported
 from k2chaos.experiment_file import ExperimentFile, read_experiment
@@ -16,11 +16,9 @@ from k2chaos.lint import lint_experiment
 from k2chaos.lint.arguments import Scope, import_door
 from k2chaos.pipeline import Limits, Pipeline
 from k2chaos.pipeline_file import find_pipeline_file, load_pipeline
-from k2chaos.system.faults.catalogue import kind_of_action
+from k2chaos.system.faults.catalogue import ACTIONS, kind_of_action
 from k2chaos.system.faults.needs import why_not
 from k2chaos.system.runtime import Runtime, select
-
-_ACTIONS: Final = "k2chaos.actions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +122,7 @@ def _steps(file: ExperimentFile, pipeline: Pipeline, runtime: Runtime) -> Iterat
     scope = Scope(configuration, frozenset(), pipeline, import_door)
     for activity in file.tree["method"]:
         provider = activity.get("provider", {})
-        if provider.get("module") != _ACTIONS:
+        if provider.get("module") != ACTIONS:
             continue
         arguments = {
             name: scope.resolve(value, name, [])
@@ -161,6 +159,6 @@ def _step(
 
 
 def _first_line(action: str) -> str:
-    door = import_door(_ACTIONS)
+    door = import_door(ACTIONS)
     lines = (getattr(door, action).__doc__ or "").strip().splitlines()
     return str(lines[0]) if lines else ""

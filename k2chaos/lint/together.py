@@ -13,8 +13,8 @@ from typing import Any, Final
 from k2chaos.lint.arguments import Scope
 from k2chaos.lint.shape import is_number, mappings
 from k2chaos.system.bounds import excluded_by
+from k2chaos.system.faults.catalogue import ACTIONS
 
-_ACTIONS: Final = "k2chaos.actions"
 _AGES: Final = 1e9
 _LENGTHS: Final = ("start_after", "duration", "grace")
 
@@ -79,9 +79,9 @@ def _held(path: str, activity: Mapping[Any, Any], begins: float, scope: Scope) -
 def _arguments(activity: Mapping[Any, Any], scope: Scope) -> Mapping[str, Any] | None:
     """What a fault's action is called with, defaults included; ``None`` for all others."""
     provider = activity.get("provider")
-    if not isinstance(provider, Mapping) or provider.get("module") != _ACTIONS:
+    if not isinstance(provider, Mapping) or provider.get("module") != ACTIONS:
         return None
-    door = scope.doors(_ACTIONS)
+    door = scope.doors(ACTIONS)
     name = provider.get("func")
     if door is None or not isinstance(name, str) or name not in getattr(door, "__all__", ()):
         return None

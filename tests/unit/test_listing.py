@@ -33,8 +33,24 @@ def test_what_the_host_cannot_do_says_why() -> None:
     assert "on this host: yes" in shown.getvalue()
 
 
-def _experiment(action: str) -> dict[str, object]:
-    return {"method": [{"type": "action", "name": "it", "provider": {"func": action}}]}
+@pytest.mark.parametrize(
+    "ability, actions",
+    [
+        ("cpu", {"squeeze_cpu"}),
+        ("memory", {"squeeze_memory"}),
+        ("pids", {"squeeze_processes"}),
+        ("host-pid", {"crash", "freeze_process"}),
+    ],
+)
+def test_what_each_ability_is_needed_for(ability: str, actions: set[str]) -> None:
+    entries = listed(frozenset(ABILITIES) - {ability})
+
+    assert actions == {one.action for one in entries if one.why_not}
+
+
+def _experiment(action: str, module: str = "k2chaos.actions") -> dict[str, object]:
+    provider = {"type": "python", "module": module, "func": action}
+    return {"method": [{"type": "action", "name": "it", "provider": provider}]}
 
 
 def test_a_fault_that_cannot_be_done_here_is_refused() -> None:
@@ -44,3 +60,4 @@ def test_a_fault_that_cannot_be_done_here_is_refused() -> None:
     refuse_impossible(_experiment("freeze_process"), ABILITIES)
     refuse_impossible(_experiment("await_recovery"), frozenset())
     refuse_impossible({}, frozenset())
+    refuse_impossible(_experiment("freeze_process", "somebody.else"), frozenset())

@@ -65,6 +65,16 @@ def test_a_plan_names_the_target_of_an_action_whose_fault_has_another_spelling(
     assert ["consumer-crypto"] == [target.name for target in step.targets]
 
 
+def test_a_plan_of_what_the_host_cannot_do_cannot_run_and_says_why(tmp_path: Path) -> None:
+    runtime = FakeRuntime(able=frozenset())
+    runtime.add("consumer-crypto")
+
+    resolved = plan(tmp_path, runtime, "squeeze_cpu", role="sink")
+
+    assert not resolved.can_run
+    assert "cannot limit CPU time" in resolved.steps[0].problem
+
+
 def test_a_plan_whose_target_is_not_there_cannot_run(tmp_path: Path) -> None:
     resolved = plan(tmp_path, FakeRuntime(), "kill", role="sink")
 

@@ -23,6 +23,8 @@ from k2chaos.system.faults.resources import SqueezeCpu, SqueezeMemory, SqueezePr
 from k2chaos.system.faults.table import ConflictCommits
 from k2chaos.system.faults.topic import SqueezeRecordSize, StarveWrites
 
+ACTIONS: Final = "k2chaos.actions"
+"""The module whose functions experiments name to hold a fault."""
 _KINDS: Final[tuple[type[Any], ...]] = (
     *(Pause, Stop, Kill, Crash, Restart, Freeze),
     *(SqueezeCpu, SqueezeMemory, SqueezeProcesses),

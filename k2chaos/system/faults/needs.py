@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from k2chaos.errors import UsageError
-from k2chaos.system.faults.catalogue import kind_of_action
+from k2chaos.system.faults.catalogue import ACTIONS, kind_of_action
 
 ABILITIES: Final[Mapping[str, str]] = {
     "cpu": "the engine cannot limit CPU time (no CFS quota in its kernel)",
@@ -45,8 +45,9 @@ def refuse_impossible(experiment: Mapping[str, Any], abilities: Collection[str])
         UsageError: One cannot; it says which, and why.
     """
     for activity in experiment.get("method") or ():
-        action = str((activity.get("provider") or {}).get("func"))
-        kind = kind_of_action(action)
+        provider = activity.get("provider") or {}
+        action = str(provider.get("func"))
+        kind = kind_of_action(action) if provider.get("module") == ACTIONS else None
         reason = why_not(kind.kind, abilities) if kind else ""
         if reason:
             message = f"{action} cannot be done on this host: {reason}. Nothing was touched"
