@@ -30,7 +30,6 @@ _LINES: Final = 5
 
 def run(client: Any, call: HelperCall, network: str) -> str:
     """Run *call* in the *network* to its end; what it printed."""
-    drop_forgotten(client, time.time())
     helper = _create(client, call, network)
     try:
         helper.start()
@@ -42,6 +41,7 @@ def run(client: Any, call: HelperCall, network: str) -> str:
             raise FaultError(message)
     finally:
         _remove(helper)
+    drop_forgotten(client, time.time())  # here it delays no injection
     return str(output.decode(errors="replace"))
 
 
