@@ -11,28 +11,25 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from k2chaos.clock import SystemClock
-from k2chaos.evidence.ledger import FaultLedger
 from k2chaos.system.engine import DockerRuntime, connect
 from k2chaos.system.faults import System
-from k2chaos.system.faults.held import Holding, held
+from k2chaos.system.faults.held import held
 from k2chaos.system.faults.network.delay import DelayPackets
 from k2chaos.system.faults.network.lossy import LosePackets
-from k2chaos.system.interrupt import Interrupt
 from k2chaos.system.runtime import Container
-from tests.contract.containers import docker, start_container
+from tests.contract.containers import containers
+from tests.contract.holding import holding_on
 
 PROBES = 20_000
 KNOCKS = 300
 PROJECT = "k2chaos-bench-network"
+SERVICES = ("target", "peer")
 PERCENTS = (1.0, 5.0, 20.0, 50.0)
 DELAYS = ((10.0, 0.0), (50.0, 0.0), (100.0, 0.0), (100.0, 40.0), (500.0, 0.0))
 RECEIVE = """
@@ -72,9 +69,12 @@ def main() -> None:
     """Measure each, print them all."""
     runtime = connect()
     drawn = Table("fault", "asked", "measured", "off by", "of")
-    with _containers(runtime) as (target, peer), tempfile.TemporaryDirectory() as folder:
-        ledger = FaultLedger("bench", PROJECT, (Path(folder) / "faults.jsonl",))
-        holding = Holding(System(runtime), ledger, SystemClock(), Interrupt())
+    target, peer = (Container(runtime.engine, PROJECT, service) for service in SERVICES)
+    with (
+        containers(runtime.engine, PROJECT, SERVICES, network="bridge"),
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        holding = holding_on(System(runtime), Path(folder))
         drawn.add_row("none", "0 %", f"{_lost(runtime, target, peer):.2f} %", "", f"{PROBES}")
         plain = _round_trip_ms(runtime, target, peer)
         drawn.add_row("none", "", f"{plain:.2f} ms", "", f"{KNOCKS}")
@@ -120,19 +120,6 @@ def _python(runtime: DockerRuntime, where: Container, *words: str) -> "subproces
 
 def _address(runtime: DockerRuntime, of: Container) -> str:
     return next(iter(runtime.addresses(of).values()))
-
-
-@contextmanager
-def _containers(runtime: DockerRuntime) -> Iterator[tuple[Container, Container]]:
-    services = ("target", "peer")
-    names = [
-        start_container(runtime.engine, PROJECT, service, network="bridge") for service in services
-    ]
-    try:
-        target, peer = (Container(runtime.engine, PROJECT, service) for service in services)
-        yield target, peer
-    finally:
-        docker(runtime.engine, "rm", "--force", *names)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,7 @@ for packet faults, the instant at which the helper had put its rules in force. P
 
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,14 +17,12 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from k2chaos.clock import SystemClock
-from k2chaos.evidence.ledger import FaultLedger
 from k2chaos.system.engine import DockerRuntime, connect
 from k2chaos.system.faults import Hold, System
-from k2chaos.system.faults.held import Holding, held, watch
-from k2chaos.system.interrupt import Interrupt
+from k2chaos.system.faults.held import held, watch
 from k2chaos.system.runtime import Container
-from tests.contract.containers import docker, start_container
+from tests.contract.containers import containers
+from tests.contract.holding import holding_on
 from tests.fakes.examples import EXAMPLES, PEER
 
 AHEAD_SECONDS = 2.5
@@ -41,7 +38,8 @@ def main() -> None:
     runtime = connect()
     drawn = Table("fault", "times", "start error p50 / p99 / worst (ms)", "length error (ms)")
     for kind in KINDS:
-        with _containers(runtime, f"k2chaos-bench-{kind}") as target:
+        target = Container(runtime.engine, f"k2chaos-bench-{kind}", SERVICE)
+        with containers(target.engine, target.project, (SERVICE, PEER), network="bridge"):
             shown = track(range(times), kind, console=Console(stderr=True))
             holds = [_one(runtime, kind, target) for _ in shown]
         starts = [one.start_error_seconds for one in holds if one.start_error_seconds is not None]
@@ -51,26 +49,12 @@ def main() -> None:
 
 
 def _one(runtime: DockerRuntime, kind: str, target: Container) -> Hold:
-    clock = SystemClock()
     with tempfile.TemporaryDirectory() as folder:
-        ledger = FaultLedger("bench", target.project, (Path(folder) / "faults.jsonl",))
-        holding = Holding(System(runtime), ledger, clock, Interrupt())
-        begin_at = clock.now() + timedelta(seconds=AHEAD_SECONDS)
+        holding = holding_on(System(runtime), Path(folder))
+        begin_at = holding.clock.now() + timedelta(seconds=AHEAD_SECONDS)
         with held(EXAMPLES[kind](target), HELD_SECONDS, holding, begin_at) as hold:
             watch([hold], HELD_SECONDS, holding)
     return hold
-
-
-@contextmanager
-def _containers(runtime: DockerRuntime, project: str) -> Iterator[Container]:
-    names = [
-        start_container(runtime.engine, project, service, network="bridge")
-        for service in (SERVICE, PEER)
-    ]
-    try:
-        yield Container(runtime.engine, project, SERVICE)
-    finally:
-        docker(runtime.engine, "rm", "--force", *names)
 
 
 def _marks(seconds: Sequence[float]) -> str:

@@ -4,6 +4,7 @@ from typing import Any
 
 from chaoslib.types import Configuration, Secrets
 
+from k2chaos.system.disturbing import hold_feed
 from k2chaos.system.faults.feed import (
     Burst,
     DelayTrades,
@@ -15,7 +16,6 @@ from k2chaos.system.faults.feed import (
     ReorderTrades,
     StallFeed,
 )
-from k2chaos.system.feeding import hold_feed
 from k2chaos.system.run import current_run
 
 

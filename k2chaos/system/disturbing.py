@@ -1,43 +1,74 @@
-"""Holding faults of topic and table for a run: the path of every action on them."""
+"""Holding faults of what has no container for a run: the exchange's feed, the topic, the table."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from k2chaos.errors import Unsupported
+from k2chaos.pipeline import Pipeline
+from k2chaos.system.amounts import refuse_bad_amount
 from k2chaos.system.faults import Fault
+from k2chaos.system.faults.feed import FeedFault
+from k2chaos.system.faults.steps import HEAL_DEADLINE_SECONDS
 from k2chaos.system.holding import Wish, hold_all
 from k2chaos.system.run import Run
 from k2chaos.system.runtime import Endpoint
 
-_SLACK_SECONDS = 60.0
-"""What lives in a thread of ours ends by itself so long after it should have been ended."""
+
+def hold_feed(
+    run: Run, kind: Callable[..., FeedFault], duration: float, start_after: float, **amounts: float
+) -> dict[str, Any]:
+    """
+    Hold a fault of *kind* on the feed of the run's exchange; *amounts* are the kind's own.
+
+    Raises:
+        UsageError: An amount is out of bounds; nothing was touched.
+        Unsupported: The pipeline has no exchange.
+    """
+    for name, value in amounts.items():
+        refuse_bad_amount(name, value)
+
+    def made(target: Endpoint) -> Fault:
+        # The order outlasts the holding: only a dead holder leaves its end to the exchange.
+        return kind(target, longest_seconds=duration + HEAL_DEADLINE_SECONDS, **amounts)
+
+    return _hold(run, "exchange", made, Wish("exchange", duration, start_after))
 
 
-def hold_topic(run: Run, kind: type[Any], wish: Wish, **fields: Any) -> dict[str, Any]:
+def hold_topic(run: Run, kind: Callable[..., Fault], wish: Wish, **fields: Any) -> dict[str, Any]:
     """Hold ``kind(topic, **fields)``; `Unsupported` where the pipeline has no topic."""
-    return _hold(run, "topic", kind, wish, fields)
+    return _hold(run, "topic", partial(kind, **fields), wish)
 
 
-def hold_table(run: Run, kind: type[Any], wish: Wish, **fields: Any) -> dict[str, Any]:
+def hold_table(run: Run, kind: Callable[..., Fault], wish: Wish, **fields: Any) -> dict[str, Any]:
     """Hold ``kind(table, **fields)``; `Unsupported` where the pipeline has no table."""
-    return _hold(run, "table", kind, wish, fields)
+    return _hold(run, "table", partial(kind, **fields), wish)
 
 
 def longest_of(wish: Wish) -> float:
     """After how many seconds a thread of ours is to end, whoever forgot to end it."""
-    return wish.start_after_seconds + wish.duration_seconds + _SLACK_SECONDS
+    return wish.start_after_seconds + wish.duration_seconds + HEAL_DEADLINE_SECONDS
 
 
-def _hold(
-    run: Run, stage: str, kind: type[Any], wish: Wish, fields: dict[str, Any]
-) -> dict[str, Any]:
+def _hold(run: Run, stage: str, made: Callable[[Endpoint], Fault], wish: Wish) -> dict[str, Any]:
     def chosen() -> Iterator[Fault]:
         with run.noting_unsupported():
-            place = {"topic": run.pipeline.topic, "table": run.pipeline.table}[stage]
-            if place is None:
-                has = ", ".join(run.pipeline.stages)
-                message = f"pipeline {run.pipeline.name} has no {stage}; its stages: {has}"
-                raise Unsupported(message)
-        yield kind(Endpoint(stage, place.name), **fields)
+            target = _endpoint(run.pipeline, stage)
+        yield made(target)
 
     return hold_all(run, chosen(), wish)
+
+
+def _endpoint(pipeline: Pipeline, stage: str) -> Endpoint:
+    """Where *pipeline* has the stage; `Unsupported` where it has none."""
+    addresses = {
+        "exchange": pipeline.exchange.control if pipeline.exchange else None,
+        "topic": pipeline.topic.name if pipeline.topic else None,
+        "table": pipeline.table.name if pipeline.table else None,
+    }
+    if (address := addresses[stage]) is None:
+        message = (
+            f"pipeline {pipeline.name} has no {stage}; its stages: {', '.join(pipeline.stages)}"
+        )
+        raise Unsupported(message)
+    return Endpoint(stage, address)

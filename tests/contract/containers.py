@@ -1,6 +1,8 @@
 """Tiny containers of our own, labelled as Compose would label them."""
 
 import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 IMAGE = "debian:trixie-slim"
 _IDLE = r"""trap 'exit 0' TERM
@@ -31,6 +33,22 @@ def start_container(  # noqa: PLR0913 - each has a default
     command = ["sh", "-c", script or _IDLE]
     run = ("run", "--detach", "--restart", "unless-stopped", "--network", network)
     return docker(engine, *run, *limits, *options, IMAGE, *command).strip()
+
+
+@contextmanager
+def containers(
+    engine: str, project: str, services: Sequence[str], network: str = "none"
+) -> Iterator[list[str]]:
+    """One of each of the *services*, for a block; their ids."""
+    started: list[str] = []
+    try:
+        started.extend(  # one by one: those that started are removed when the next does not
+            start_container(engine, project, service, network=network) for service in services
+        )
+        yield started
+    finally:
+        if started:
+            docker(engine, "rm", "--force", *started)
 
 
 def docker(engine: str, *arguments: str) -> str:

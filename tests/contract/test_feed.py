@@ -11,7 +11,7 @@ import pytest
 
 from k2chaos.clock import SystemClock
 from k2chaos.errors import FaultNotInjected
-from k2chaos.evidence.ledger import FaultLedger, read_ledger
+from k2chaos.evidence.ledger import read_ledger
 from k2chaos.system.faults import Hold, System
 from k2chaos.system.faults.feed import (
     Burst,
@@ -26,9 +26,9 @@ from k2chaos.system.faults.feed import (
     StallFeed,
 )
 from k2chaos.system.faults.held import Holding, held, watch
-from k2chaos.system.interrupt import Interrupt
 from k2chaos.system.runtime import Endpoint
 from tests.contract.exchange_process import RATE, Exchange, running_exchange
+from tests.contract.holding import holding_on
 from tests.contract.subscriber import Subscriber, subscribed
 from tests.contract.waiting import wait_until
 from tests.fakes.endpoints import OnlyExchange
@@ -50,10 +50,7 @@ def subscriber(exchange: Exchange) -> Iterator[Subscriber]:
 
 @pytest.fixture
 def holding(exchange: Exchange, tmp_path: Path) -> Holding:
-    ledger = FaultLedger("run-1", "test", (tmp_path / "faults.jsonl",))
-    return Holding(
-        System(FakeRuntime(), OnlyExchange(exchange.control)), ledger, SystemClock(), Interrupt()
-    )
+    return holding_on(System(FakeRuntime(), OnlyExchange(exchange.control)), tmp_path)
 
 
 @pytest.fixture

@@ -9,14 +9,13 @@ from uuid import uuid4
 import pytest
 
 from k2chaos.clock import SystemClock
-from k2chaos.evidence.ledger import FaultLedger
 from k2chaos.system.engine import DockerRuntime
 from k2chaos.system.faults import System
 from k2chaos.system.faults.freeze import Freeze
-from k2chaos.system.faults.held import Holding, held
-from k2chaos.system.interrupt import Interrupt
+from k2chaos.system.faults.held import held
 from k2chaos.system.runtime import Container
 from tests.contract.containers import docker, start_container
+from tests.contract.holding import holding_on
 from tests.contract.waiting import wait_until
 
 Starter = Callable[..., Container]
@@ -39,11 +38,6 @@ def start(engine: DockerRuntime) -> Iterator[Starter]:
         docker(engine.engine, "rm", "--force", *names)
 
 
-def _holding(engine: DockerRuntime, folder: Path) -> Holding:
-    ledger = FaultLedger("run-1", "test", (folder / "faults.jsonl",))
-    return Holding(System(engine), ledger, SystemClock(), Interrupt())
-
-
 def _states(engine: DockerRuntime, target: Container) -> dict[str, str]:
     return {one.name: one.state for one in engine.processes(target)}
 
@@ -62,7 +56,7 @@ def test_one_process_stands_still_and_the_others_go_on(
     for one in (target, other):
         wait_until(partial(_has, engine, one, {"sh", "sleep", "tail"}), "all of it runs")
 
-    with held(Freeze(target, "sleep"), 10.0, _holding(engine, tmp_path)) as hold:
+    with held(Freeze(target, "sleep"), 10.0, holding_on(System(engine), tmp_path)) as hold:
         during, others = _states(engine, target), _states(engine, other)
     after = _states(engine, target)
 
@@ -102,7 +96,7 @@ def test_the_main_process_can_be_frozen_and_its_restart_ends_it(
     target = start(SLEEPER)
     wait_until(lambda: "tail" in _states(engine, target), "tail runs")
 
-    with held(Freeze(target, "sh"), 20.0, _holding(engine, tmp_path)) as hold:
+    with held(Freeze(target, "sh"), 20.0, holding_on(System(engine), tmp_path)) as hold:
         during = _states(engine, target)
         engine.send(target, "restart", grace_seconds=0)
         wait_until(lambda: engine.state(target).is_running, "it runs again")

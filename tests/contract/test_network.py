@@ -13,17 +13,16 @@ import pytest
 
 from k2chaos.clock import SystemClock
 from k2chaos.errors import FaultNotInjected, TargetNotReady
-from k2chaos.evidence.ledger import FaultLedger
 from k2chaos.system.engine import DockerRuntime
 from k2chaos.system.faults import System, fault_to_json
 from k2chaos.system.faults.catalogue import fault_from_json
-from k2chaos.system.faults.held import Holding, held
+from k2chaos.system.faults.held import held
 from k2chaos.system.faults.network.delay import DelayPackets
 from k2chaos.system.faults.network.lossy import LosePackets
 from k2chaos.system.faults.network.partition import Direction, Isolate, Partition
-from k2chaos.system.interrupt import Interrupt
 from k2chaos.system.runtime import Container
 from tests.contract.containers import docker, start_container
+from tests.contract.holding import holding_on
 from tests.contract.waiting import wait_until
 from tools.residue import oracle
 
@@ -49,11 +48,6 @@ def start(engine: DockerRuntime) -> Iterator[Starter]:
     finally:
         docker(engine.engine, "rm", "--force", *names)
         docker(engine.engine, "network", "rm", project)
-
-
-def _holding(engine: DockerRuntime, folder: Path) -> Holding:
-    ledger = FaultLedger("run-1", "test", (folder / "faults.jsonl",))
-    return Holding(System(engine), ledger, SystemClock(), Interrupt())
 
 
 def _in(
@@ -93,7 +87,7 @@ def test_a_partition_cuts_off_one_and_nobody_else(
     sink, broker, store = start("sink"), start("broker"), start("store")
     before = (_hears(engine, broker, sink), _hears(engine, sink, broker))
 
-    with held(Partition(sink, (broker,)), 20.0, _holding(engine, tmp_path)) as hold:
+    with held(Partition(sink, (broker,)), 20.0, holding_on(System(engine), tmp_path)) as hold:
         during = (_hears(engine, broker, sink), _hears(engine, sink, broker))
         others = (_hears(engine, store, sink), _hears(engine, sink, store))
         rules = _rules(engine, sink)
@@ -121,7 +115,7 @@ def test_a_partition_of_one_way_lets_the_other_way_arrive(
     sink, broker = start("sink"), start("broker")
     fault = Partition(sink, (broker,), direction=direction)
 
-    with held(fault, 20.0, _holding(engine, tmp_path)):
+    with held(fault, 20.0, holding_on(System(engine), tmp_path)):
         arrived = _arrives(engine, sink, broker)
         drops = _in(engine, sink, "iptables-save", "-c").stdout
         _in(engine, broker, "bash", "-c", f"echo x >/dev/udp/{_address(engine, sink)}/7")
@@ -160,7 +154,7 @@ def test_a_restart_takes_the_rules_with_it_and_ends_the_fault_early(
 ) -> None:
     sink, broker = start("sink"), start("broker")
 
-    with held(Partition(sink, (broker,)), 20.0, _holding(engine, tmp_path)) as hold:
+    with held(Partition(sink, (broker,)), 20.0, holding_on(System(engine), tmp_path)) as hold:
         engine.send(sink, "restart", grace_seconds=0)
         wait_until(lambda: engine.state(sink).is_running, "it runs again")
 
@@ -178,7 +172,7 @@ def test_a_target_that_somebody_else_has_cut_off_is_no_target(
 
     with (
         pytest.raises(TargetNotReady, match="before anything was done"),
-        held(Partition(sink, (broker,)), 20.0, _holding(engine, tmp_path)),
+        held(Partition(sink, (broker,)), 20.0, holding_on(System(engine), tmp_path)),
     ):
         pytest.fail("the body ran without a witness")
 
@@ -193,7 +187,7 @@ def test_rules_on_a_wrong_address_are_no_partition(
 
     with (
         pytest.raises(FaultNotInjected, match="'broker': 0"),
-        held(_Astray(sink, (broker,)), 20.0, _holding(engine, tmp_path)),
+        held(_Astray(sink, (broker,)), 20.0, holding_on(System(engine), tmp_path)),
     ):
         pytest.fail("the body ran without a witness")
 
@@ -219,7 +213,7 @@ def test_what_the_oracle_lists_is_as_before(
     identifier = engine.state(sink).container_id
     before = oracle.look(engine.engine, identifier)
 
-    with held(Partition(sink, (broker,)), 20.0, _holding(engine, tmp_path)):
+    with held(Partition(sink, (broker,)), 20.0, holding_on(System(engine), tmp_path)):
         during = oracle.look(engine.engine, identifier)
 
     assert [] != oracle.differences(before, during)
@@ -233,7 +227,7 @@ def test_whoever_is_isolated_still_hears_the_host(
     gateway = _in(engine, sink, "ip", "route", "show", "default").stdout.split()[2]
     knock = ("timeout", "0.5", "bash", "-c", f"exec 3<>/dev/tcp/{gateway}/7")
 
-    with held(Isolate(sink, (broker, store)), 20.0, _holding(engine, tmp_path)) as hold:
+    with held(Isolate(sink, (broker, store)), 20.0, holding_on(System(engine), tmp_path)) as hold:
         heard = [_hears(engine, peer, sink) for peer in (broker, store)]
         host = _in(engine, sink, *knock).stderr
 
@@ -253,7 +247,7 @@ def test_the_share_that_is_lost_is_the_one_asked_for(
     _in(engine, broker, *count)
     fault = LosePackets(sink, (broker,), percent=20)
 
-    with held(fault, 60.0, _holding(engine, tmp_path)):
+    with held(fault, 60.0, holding_on(System(engine), tmp_path)):
         # Counted by the test's own rule behind the fault's: what was not lost on the way in.
         _in(engine, sink, "iptables", "-A", "INPUT", "-s", source, "-p", "udp", "--dport", "7")
         script = f"exec 3>/dev/udp/{address}/7; for i in {{1..20000}}; do echo x >&3; done"
@@ -277,7 +271,7 @@ def test_a_delayed_round_trip_is_as_long_as_asked_and_short_again_after(
     sink, broker, store = start("sink"), start("broker"), start("store")
     fault = DelayPackets(sink, (broker,), milliseconds=100)
 
-    with held(fault, 30.0, _holding(engine, tmp_path)) as hold:
+    with held(fault, 30.0, holding_on(System(engine), tmp_path)) as hold:
         during = _round_trip_ms(engine, broker, sink)
         other = _round_trip_ms(engine, store, sink)
     after = _round_trip_ms(engine, broker, sink)
@@ -296,7 +290,7 @@ def test_a_delay_whose_helper_died_lets_everything_pass_and_ended_early(
     sink, broker = start("sink"), start("broker")
     fault = DelayPackets(sink, (broker,), milliseconds=100)
 
-    with held(fault, 30.0, _holding(engine, tmp_path)) as hold:
+    with held(fault, 30.0, holding_on(System(engine), tmp_path)) as hold:
         label = (
             "--filter",
             f"label=k2chaos.fault={fault.tag}",

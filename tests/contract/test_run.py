@@ -116,6 +116,8 @@ class Desk:
         for process in self.started:
             process.kill()
             process.communicate()
+        for lock in self.locks():
+            self.runtime.unmark(lock.identifier)
 
     def run(self, *words: str) -> tuple[int, str]:
         process = self.start("run", *words)

@@ -15,18 +15,17 @@ from pathlib import Path
 import pytest
 from docker import DockerClient
 
-from k2chaos.clock import SystemClock
 from k2chaos.errors import AmbiguousTarget, ContainerNotFound, TargetNotReady
-from k2chaos.evidence.ledger import FaultLedger, read_ledger
+from k2chaos.evidence.ledger import read_ledger
 from k2chaos.system.engine import DockerRuntime
 from k2chaos.system.engine.helping import drop_forgotten
 from k2chaos.system.faults import System
-from k2chaos.system.faults.held import Holding, held, watch
+from k2chaos.system.faults.held import held, watch
 from k2chaos.system.faults.process import Pause
 from k2chaos.system.faults.resources import SqueezeCpu
-from k2chaos.system.interrupt import Interrupt
 from k2chaos.system.runtime import Container, HelperCall, Runtime
 from tests.contract.containers import IMAGE, docker, start_container
+from tests.contract.holding import holding_on
 from tests.contract.waiting import wait_until
 from tests.fakes.examples import BETWEEN, EXAMPLES, PEER
 from tests.fakes.runtime import FakeRuntime
@@ -213,8 +212,7 @@ def test_other_projects_are_not_listed(bench: Bench) -> None:
 def test_every_fault_is_seen_and_leaves_nothing_behind(
     kind: str, bench: Bench, tmp_path: Path
 ) -> None:
-    ledger = FaultLedger("run-1", "test", (tmp_path / "faults.jsonl",))
-    holding = Holding(System(bench.runtime), ledger, SystemClock(), Interrupt())
+    holding = holding_on(System(bench.runtime), tmp_path)
     if kind in BETWEEN:
         bench.add_peer()
 
@@ -238,10 +236,8 @@ def real(engine: DockerRuntime) -> Iterator[Bench]:
 
 
 def test_when_a_pause_began_and_ended_is_told_by_the_engine(real: Bench, tmp_path: Path) -> None:
-    clock = SystemClock()
-    ledger = FaultLedger("run-1", "test", (tmp_path / "faults.jsonl",))
-    holding = Holding(System(real.runtime), ledger, clock, Interrupt())
-    begin_at = clock.now() + timedelta(seconds=1)
+    holding = holding_on(System(real.runtime), tmp_path)
+    begin_at = holding.clock.now() + timedelta(seconds=1)
 
     with held(Pause(real.target), 5.0, holding, begin_at) as hold:
         watch([hold], 0.3, holding)
@@ -292,8 +288,7 @@ def test_a_squeezed_container_has_the_limit_of_before_again(
     project = f"k2chaos-test-{uuid.uuid4().hex[:8]}"
     name = start_container(engine.engine, project, limits=limits)
     target = Container(engine.engine, project, "kafka")
-    ledger = FaultLedger("run-1", "test", (tmp_path / "faults.jsonl",))
-    holding = Holding(System(engine), ledger, SystemClock(), Interrupt())
+    holding = holding_on(System(engine), tmp_path)
     try:
         before = engine.use(target).cpu.limit
         with held(SqueezeCpu(target, 0.05), 5.0, holding):

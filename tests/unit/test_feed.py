@@ -18,6 +18,7 @@ from k2chaos.errors import (
 from k2chaos.evidence.ledger import read_ledger
 from k2chaos.evidence.reading import read_run
 from k2chaos.pipeline_file import PipelineFile
+from k2chaos.system.disturbing import hold_feed
 from k2chaos.system.faults import System, fault_to_json
 from k2chaos.system.faults.catalogue import fault_from_json
 from k2chaos.system.faults.feed import (
@@ -28,7 +29,6 @@ from k2chaos.system.faults.feed import (
     StallFeed,
 )
 from k2chaos.system.faults.held import Holding, held, watch
-from k2chaos.system.feeding import hold_feed
 from k2chaos.system.run import Run
 from k2chaos.system.runtime import Endpoint
 from tests.fakes.endpoints import OnlyExchange

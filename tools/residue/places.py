@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from tests.contract.containers import docker, start_container
+from tests.contract.containers import containers
 from tests.contract.exchange_process import Exchange, running_exchange
 from tests.contract.subscriber import subscribed
 from tests.contract.waiting import wait_until
@@ -47,14 +47,8 @@ def place_of(trial: Trial, state: Path) -> Iterator[Place]:
 def _container(trial: Trial) -> Iterator[Place]:
     services = (SERVICE, PEER) if trial.kind in BETWEEN else (SERVICE,)
     network = "bridge" if trial.kind in BETWEEN else "none"
-    containers = [
-        start_container(trial.engine, trial.project, service, network=network)
-        for service in services
-    ]
-    try:
-        yield Place(partial(oracle.look, trial.engine, containers[0]))
-    finally:
-        docker(trial.engine, "rm", "--force", *containers)
+    with containers(trial.engine, trial.project, services, network) as (target, *_):
+        yield Place(partial(oracle.look, trial.engine, target))
 
 
 @contextmanager
