@@ -8,16 +8,17 @@ import json
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from docker import DockerClient
 
-from k2chaos.errors import AmbiguousTarget, ContainerNotFound, TargetNotReady
+from k2chaos.errors import AmbiguousTarget, ContainerNotFound, FaultError, TargetNotReady
 from k2chaos.evidence.ledger import read_ledger
 from k2chaos.system.engine import DockerRuntime
+from k2chaos.system.engine.able import tried
 from k2chaos.system.engine.helping import drop_forgotten
 from k2chaos.system.faults import System
 from k2chaos.system.faults.held import held, watch
@@ -70,6 +71,29 @@ def _remove_all(engine: str, project: str) -> None:
     label = f"label=com.docker.compose.project={project}"
     listed = docker(engine, "ps", "--all", "--quiet", "--filter", label)
     docker(engine, "rm", "--force", *listed.split())
+
+
+def test_an_engine_that_can_do_everything_says_what_was_asked(bench: Bench) -> None:
+    wanted = {"host-pid", "netfilter", "nfqueue"}
+
+    assert wanted == bench.runtime.abilities(wanted)
+    assert {"nfqueue"} == bench.runtime.abilities({"nfqueue"})
+    assert {"pids"} == bench.runtime.abilities({"pids", "flying"})
+
+
+def test_a_host_that_can_run_no_helper_can_filter_no_packets() -> None:
+    def cannot(call: HelperCall) -> str:
+        message = f"helper {call} failed"
+        raise FaultError(message)
+
+    assert frozenset() == tried(cannot)
+
+
+def test_a_helper_without_the_capability_shows_no_ability(engine: DockerRuntime) -> None:
+    def weak(call: HelperCall) -> str:
+        return engine.run_helper(replace(call, capabilities=("KILL",)))
+
+    assert frozenset() == tried(weak)
 
 
 def test_a_running_container_is_listed_and_says_it_runs(bench: Bench) -> None:

@@ -7,7 +7,7 @@ its exceptions are translated in `translated`, once.
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -18,6 +18,7 @@ from requests.exceptions import RequestException
 
 from k2chaos.errors import AmbiguousTarget, ContainerNotFound, EngineUnreachable
 from k2chaos.system.engine import helping, marking
+from k2chaos.system.engine.able import BY_HELPER, said, tried
 from k2chaos.system.engine.address import engine_address
 from k2chaos.system.engine.limiting import limits_of, update_of, use_of
 from k2chaos.system.engine.translated import translated
@@ -209,18 +210,14 @@ class DockerRuntime:
         with translated(f"remove the container {identifier[:12]}"):
             marking.unmark(self._client, identifier)
 
-    def abilities(self) -> frozenset[str]:
+    def abilities(self, wanted: Collection[str]) -> frozenset[str]:
         """See `Runtime`."""
         with translated("ask the engine what it can do"):
             info = self._client.info()
-        options = " ".join(info.get("SecurityOptions") or ())
-        can = {
-            "cpu": info.get("CpuCfsQuota", False),
-            "memory": info.get("MemoryLimit", False) and info.get("SwapLimit", False),
-            "pids": info.get("PidsLimit", False),
-            "host-pid": "rootless" not in options and "userns" not in options,
-        }
-        return frozenset(name for name, is_there in can.items() if is_there)
+        found = said(info)
+        if BY_HELPER & {*wanted}:
+            found |= tried(self.run_helper)
+        return found & {*wanted}
 
     def facts(self) -> dict[str, str]:
         """What kind of engine it is, in words for people."""
