@@ -21,8 +21,8 @@ from k2chaos.system.engine import DockerRuntime
 from k2chaos.system.engine.able import tried
 from k2chaos.system.engine.helping import drop_forgotten
 from k2chaos.system.faults import System
-from k2chaos.system.faults.held import held, watch
-from k2chaos.system.faults.process import Pause
+from k2chaos.system.faults.held import held, held_together, new_hold, watch
+from k2chaos.system.faults.process import Pause, Stop
 from k2chaos.system.faults.resources import SqueezeCpu
 from k2chaos.system.runtime import Container, HelperCall, Runtime
 from tests.contract.containers import IMAGE, docker, start_container
@@ -31,6 +31,8 @@ from tests.contract.waiting import wait_until
 from tests.fakes.examples import BETWEEN, EXAMPLES, PEER
 from tests.fakes.runtime import FakeRuntime
 
+_DEAF = "trap '' TERM; while :; do sleep 0.1; done"
+_GRACE_SECONDS = 3.0
 NETWORK = "bridge"
 """The engine's own network, which is always there."""
 
@@ -273,6 +275,30 @@ def test_when_a_pause_began_and_ended_is_told_by_the_engine(real: Bench, tmp_pat
     assert hold.healed_at is not None
     assert hold.sent_at < hold.began_at < hold.injected_at < hold.ended_at < hold.healed_at
     assert hold.sent_at < begin_at
+
+
+def test_a_fault_does_not_wait_for_another_that_takes_long_to_strike(
+    real: Bench, tmp_path: Path
+) -> None:
+    runtime, project = real.runtime, real.target.project
+    start_container(runtime.engine, project, "deaf", script=_DEAF)
+    deaf = Container(runtime.engine, project, "deaf")
+    holding = holding_on(System(runtime), tmp_path)
+    begin_at = holding.clock.now() + timedelta(seconds=1)
+    faults = (Stop(deaf, grace_seconds=_GRACE_SECONDS), Pause(real.target))
+    stop, pause = holds = [new_hold(fault, holding, begin_at) for fault in faults]
+
+    with held_together(holds, 20.0, holding):
+        assert "exited" == runtime.state(deaf).status
+        assert "paused" == runtime.state(real.target).status
+
+    assert stop.injected_at is not None
+    assert pause.began_at is not None
+    assert (pause.began_at - begin_at).total_seconds() < _GRACE_SECONDS / 2
+    assert (stop.injected_at - begin_at).total_seconds() > _GRACE_SECONDS / 2
+    assert runtime.state(deaf).is_running
+    assert runtime.state(real.target).is_running
+    assert () == read_ledger(tmp_path / "faults.jsonl").open
 
 
 def test_a_container_of_compose_run_is_never_taken_for_the_service(real: Bench) -> None:
