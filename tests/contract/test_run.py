@@ -26,7 +26,7 @@ from k2chaos.clock import SystemClock
 from k2chaos.system.engine import DockerRuntime
 from k2chaos.system.engine_lock import LOCK, Mark
 from k2chaos.system.runtime import Container
-from tests.contract.containers import docker, start_container
+from tests.contract.containers import IMAGE, docker, start_container
 from tests.fakes.api import KEY, FakeApi
 from tests.fakes.exchange import FakeExchange
 from tests.fakes.servers import Answer, Request, serving
@@ -530,6 +530,30 @@ def test_what_a_run_left_that_was_killed_with_its_guardian_is_healed_by_the_next
     assert "abandoned" in desk.k2chaos("status").stdout
     assert "healed" in desk.k2chaos("heal").stdout
     assert "running" == desk.status()
+
+
+def test_heal_removes_the_helpers_that_a_killed_run_left_before_it_wrote_anything_down(
+    desk: Desk,
+) -> None:
+    engine, label = desk.runtime.engine, f"k2chaos.test={desk.target.project}"
+    options = ("--label", "k2chaos.helper=true", "--label", label, "--network", "none", IMAGE)
+    docker(engine, "create", *options, "true")
+    docker(engine, "run", "--detach", *options, "true")
+    running = docker(engine, "run", "--detach", *options, "sleep", "60").strip()
+
+    def left() -> list[str]:
+        listing = ("ps", "--all", "--quiet", "--no-trunc", "--filter", f"label={label}")
+        return docker(engine, *listing).split()
+
+    def healed() -> bool:
+        assert 0 == desk.k2chaos("heal").returncode
+        return [running] == left()
+
+    assert 3 == len(left())
+    try:
+        desk.until(healed)
+    finally:
+        docker(engine, "rm", "--force", *left())
 
 
 def test_a_second_run_is_refused_and_told_who_holds_the_pipeline(desk: Desk) -> None:

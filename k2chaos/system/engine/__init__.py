@@ -7,6 +7,7 @@ its exceptions are translated in `translated`, once.
 
 import os
 import re
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,7 +23,7 @@ from k2chaos.system.engine.able import BY_HELPER, said, tried
 from k2chaos.system.engine.address import engine_address
 from k2chaos.system.engine.limiting import limits_of, update_of, use_of
 from k2chaos.system.engine.translated import translated
-from k2chaos.system.engine_lock import Mark
+from k2chaos.system.engine_lock import LOCK, Mark
 from k2chaos.system.limits import Limit, Limits, Use
 from k2chaos.system.runtime import (
     Container,
@@ -193,6 +194,15 @@ class DockerRuntime:
         with translated("look at the disk under the engine's data root"):
             usage = os.statvfs(self._client.info()["DockerRootDir"])
         return 1.0 - usage.f_bavail / usage.f_blocks
+
+    def drop_forgotten_helpers(self) -> int:
+        """
+        Remove the helpers that a killed run left, but for those so young that a run may still be
+        about to use them; how many.
+        """
+        age = helping.FORGOTTEN_SECONDS if self.marks(LOCK) else helping.IDLE_FORGOTTEN_SECONDS
+        with translated("remove helpers that a killed run left"):
+            return helping.drop_forgotten(self._client, time.time(), age)
 
     def mark(self, name: str, labels: Mapping[str, str], project: str) -> bool:
         """See `Marks`."""
