@@ -139,6 +139,12 @@ class Desk:
         path = self.folder / "pipeline.yaml"
         path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **changes}))
 
+    def has_module(self, name: str, text: str) -> None:
+        """Give the runs a Python module."""
+        (self.folder / f"{name}.py").write_text(text)
+        path = [str(self.folder), os.environ.get("PYTHONPATH", "")]
+        self.environ["PYTHONPATH"] = os.pathsep.join(path)
+
     def verdict(self) -> dict[str, Any]:
         (path,) = (self.folder / "journals").glob("*/verdict.json")
         verdict: dict[str, Any] = json.loads(path.read_text())
@@ -248,7 +254,7 @@ def test_a_fault_that_harms_nothing_passes_with_its_witness(desk: Desk) -> None:
     (fault,) = verdict["faults"]
     assert "paused" == fault["witness"]["injected"]["status"]
     assert "running" == fault["witness"]["healed"]["status"]
-    assert 1.0 <= fault["achieved_seconds"]
+    assert 0.95 <= fault["achieved_seconds"], "the heal is sent ahead, by what the way takes"
     assert verdict["records"]["expected"] == verdict["records"]["api"] > 200
     assert fault["recovery"]["from_heal"]["fresh_seconds"] >= 0
 
@@ -403,31 +409,43 @@ HOSTILE = """
 import os, pathlib, sys, time
 from chaoslib.exceptions import InterruptExecution
 
-def crash(hook, context):
+def was_held(seconds=0):
+    faults = pathlib.Path(os.environ["XDG_STATE_HOME"], "k2chaos", "faults")
+    deadline = time.monotonic() + seconds
+    while True:
+        if any('"active"' in path.read_text() for path in faults.glob("*.jsonl")):
+            return True
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.02)
+
+def crash(how, where):
+    pathlib.Path("crashed").write_text(where)
+    if how == "exit":
+        sys.exit(5)
+    raise {"error": ValueError, "interrupt": InterruptExecution}[how]("somebody else crashed")
+
+def crash_at(hook, context):
     wanted, how = os.environ["HOSTILE"].split(":")
     if hook != wanted or context.get("name", "look") != "look":
         return
-    faults = pathlib.Path(os.environ["XDG_STATE_HOME"], "k2chaos", "faults")
-    deadline = time.monotonic() + 30
-    while hook != "after_experiment" and time.monotonic() < deadline:
-        if any('"active"' in path.read_text() for path in faults.glob("*.jsonl")):
-            break
-        time.sleep(0.02)
-    pathlib.Path("crashed").write_text(hook)
-    if how == "exit":
-        sys.exit(5)
-    raise {"error": ValueError, "interrupt": InterruptExecution}[how]("the control crashed")
+    if hook != "after_experiment":
+        was_held(30)
+    crash(how, hook)
 
 def before_activity_control(context, **_):
-    crash("before_activity", context)
+    crash_at("before_activity", context)
 
 def after_activity_control(context, **_):
-    crash("after_activity", context)
+    crash_at("after_activity", context)
 
 def after_experiment_control(context, **_):
-    crash("after_experiment", context)
+    crash_at("after_experiment", context)
+
+def look(how, seconds):
+    return crash(how, "probe") if was_held(seconds) else 0
 """
-"""A control of somebody else that crashes at one hook, once a fault is in effect."""
+"""Of somebody else: a control that crashes at one hook, and a probe, once a fault was seen."""
 
 
 @pytest.mark.parametrize(
@@ -446,9 +464,8 @@ def after_experiment_control(context, **_):
 def test_a_crashing_control_leaves_nothing_broken(
     hook: str, how: str, code: int, desk: Desk
 ) -> None:
-    (desk.folder / "hostile.py").write_text(HOSTILE)
-    path = os.pathsep.join([str(desk.folder), os.environ.get("PYTHONPATH", "")])
-    desk.environ |= {"HOSTILE": f"{hook}:{how}", "PYTHONPATH": path}
+    desk.has_module("hostile", HOSTILE)
+    desk.environ["HOSTILE"] = f"{hook}:{how}"
     hostile = {"name": "hostile", "provider": {"type": "python", "module": "hostile"}}
     freeze = {**action("pause", role="exchange", duration=2), "background": True}
     look = {**nap(0.1), "name": "look"}
@@ -464,6 +481,34 @@ def test_a_crashing_control_leaves_nothing_broken(
     desk.until(lambda: "no run, and no fault is open" in desk.k2chaos("status").stdout)
     assert () == desk.locks()
     assert ("pass" in output) == (code == 0)
+
+
+@pytest.mark.parametrize("how", ["error", "interrupt", "exit"])
+@pytest.mark.parametrize("where", ["method", "hypothesis"])
+def test_a_probe_that_crashes_while_a_fault_is_held_leaves_nothing_broken(
+    where: str, how: str, desk: Desk
+) -> None:
+    desk.has_module("hostile", HOSTILE)
+    provider = {"type": "python", "module": "hostile", "func": "look"}
+    arguments = {"how": how, "seconds": 30 if where == "method" else 0}
+    look = {**probe("look", 0), "provider": {**provider, "arguments": arguments}}
+    parts = experiment()
+    method = [{**action("pause", role="exchange", duration=3), "background": True}]
+    if where == "method":
+        del look["tolerance"]
+        method.append(look)
+    else:
+        parts["steady-state-hypothesis"]["probes"].append(look)
+        parts["runtime"]["hypothesis"] = {"strategy": "continuously"}
+    name = desk.write(**{**parts, "method": [*method, action("await_recovery", deadline=20)]})
+
+    code, output = desk.run(name)
+
+    assert "probe" == (desk.folder / "crashed").read_text(), output
+    assert 3 == code, output
+    desk.until(lambda: desk.status() == "running")
+    desk.until(lambda: "no run, and no fault is open" in desk.k2chaos("status").stdout)
+    assert () == desk.locks()
 
 
 def test_a_closed_terminal_leaves_nothing_broken(desk: Desk) -> None:
@@ -551,7 +596,7 @@ def test_heal_removes_the_helpers_that_a_killed_run_left_before_it_wrote_anythin
 
     assert 3 == len(left())
     try:
-        desk.until(healed)
+        desk.until(healed, 30)
     finally:
         docker(engine, "rm", "--force", *left())
 

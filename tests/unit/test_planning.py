@@ -122,7 +122,7 @@ def test_a_plan_asks_the_engine_once_what_it_can_do(tmp_path: Path) -> None:
     runtime = FakeRuntime()
     runtime.add("consumer-crypto")
 
-    plan(tmp_path, runtime, "crash", role="sink")
+    plan(tmp_path, runtime, "crash", {"ref": "break it"}, role="sink")
     plan(tmp_path, runtime, "pause", role="sink")
 
     assert [{"host-pid"}] == runtime.asked
