@@ -154,10 +154,11 @@ def faults(*, as_json: bool) -> int:
     from k2chaos.listing import listed, print_json, print_listing
     from k2chaos.sweeping import sweep_abandoned
     from k2chaos.system.engine import connect
+    from k2chaos.system.faults.needs import ABILITIES
 
     sweep_abandoned()
     try:
-        abilities = connect().abilities()
+        abilities = connect().abilities(ABILITIES)
     except EngineUnreachable as error:
         click.echo(f"k2chaos: {error}", err=True)
         abilities = None

@@ -1,5 +1,6 @@
 """The commands that look after faults: ``k2chaos heal``, ``stop`` and ``status``."""
 
+import contextlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,7 +22,7 @@ def heal(fault_id: str | None) -> int:
     Works from any directory: open faults are on record in the state directory
     ($XDG_STATE_HOME/k2chaos). During a run this heals too, and that run ends inconclusive. Exit
     code 0 when nothing is open any more, 3 when something could not be undone or a line of a ledger
-    could not be read (it says which).
+    could not be read (it says which). Helper containers that a killed run left are removed, too.
 
     \b
     Example:
@@ -30,8 +31,20 @@ def heal(fault_id: str | None) -> int:
     lines = [*_heal(fault_id)]
     for line in lines or ["no fault is open"]:
         click.echo(line)
+    _drop_helpers()
     failed = any(not line.startswith("healed") for line in lines)
     return _INCONCLUSIVE if _tell_unreadable() or failed else 0
+
+
+def _drop_helpers() -> None:
+    """Remove the helper containers of killed runs, where the engine answers."""
+    from k2chaos.errors import K2ChaosError
+    from k2chaos.system.engine import connect
+
+    with contextlib.suppress(K2ChaosError):  # the next helper removes them as well
+        dropped = connect().drop_forgotten_helpers()
+        if dropped:
+            click.echo(f"removed: {dropped} helper containers that killed runs left")
 
 
 def _tell_unreadable() -> bool:

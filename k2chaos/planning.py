@@ -6,19 +6,20 @@ What a fault does and what undoes it stands with the fault; the targets are chos
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TextIO
 
-from k2chaos.errors import ExperimentError, TargetError, Unsupported
+from k2chaos.errors import ContainerNotFound, ExperimentError, TargetError, UsageError
+from k2chaos.evidence.declared import declared
 from k2chaos.experiment_file import ExperimentFile, read_experiment
 from k2chaos.lint import lint_experiment
 from k2chaos.lint.arguments import Scope, import_door
 from k2chaos.pipeline import Limits, Pipeline
 from k2chaos.pipeline_file import find_pipeline_file, load_pipeline
 from k2chaos.system.faults.catalogue import ACTIONS, kind_of_action
-from k2chaos.system.faults.needs import why_not
-from k2chaos.system.runtime import Runtime, select
+from k2chaos.system.faults.needs import wanted_by, why_not
+from k2chaos.system.runtime import Container, Runtime, allowed_services, select
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class Step:
     Attributes:
         does: What is done to the targets; of an action that breaks nothing, its own first line.
         undone_by: What puts the targets back; empty where nothing has to.
+        peers: The other end of a fault between two roles.
         problem: Why it could not be done now; empty where it could.
     """
 
@@ -47,6 +49,7 @@ class Step:
     does: str
     undone_by: str = ""
     targets: tuple[Target, ...] = ()
+    peers: tuple[Target, ...] = ()
     problem: str = ""
 
 
@@ -110,9 +113,10 @@ def _step_lines(number: int, step: Step) -> Iterator[str]:
     yield f"   does: {step.does}"
     if step.undone_by:
         yield f"   undone by: {step.undone_by}"
-    for target in step.targets:
-        health = "" if target.health == "none" else f", {target.health}"
-        yield f"   target: {target.name} (now {target.status}{health})"
+    for word, found in (("target", step.targets), ("other end", step.peers)):
+        for one in found:
+            health = "" if one.health == "none" else f", {one.health}"
+            yield f"   {word}: {one.name} (now {one.status}{health})"
     if step.problem:
         yield f"   cannot be done now: {step.problem}"
 
@@ -120,7 +124,9 @@ def _step_lines(number: int, step: Step) -> Iterator[str]:
 def _steps(file: ExperimentFile, pipeline: Pipeline, runtime: Runtime) -> Iterator[Step]:
     configuration = file.tree.get("configuration") or {}
     scope = Scope(configuration, frozenset(), pipeline, import_door)
-    for activity in file.tree["method"]:
+    wanted = wanted_by(file.tree)
+    abilities = runtime.abilities(wanted) if wanted else frozenset[str]()
+    for activity in declared(file.tree, "method"):
         provider = activity.get("provider", {})
         if provider.get("module") != ACTIONS:
             continue
@@ -128,34 +134,54 @@ def _steps(file: ExperimentFile, pipeline: Pipeline, runtime: Runtime) -> Iterat
             name: scope.resolve(value, name, [])
             for name, value in provider.get("arguments", {}).items()
         }
-        yield _step(activity["name"], provider["func"], arguments, pipeline, runtime)
+        step = _step(activity["name"], provider["func"], arguments, abilities)
+        yield step if step.problem or not step.undone_by else _met(step, pipeline, runtime)
 
 
-def _step(
-    name: str, action: str, arguments: Mapping[str, Any], pipeline: Pipeline, runtime: Runtime
-) -> Step:
+def _step(name: str, action: str, arguments: Mapping[str, Any], abilities: Collection[str]) -> Step:
     kind = kind_of_action(action)
     if kind is None:
         return Step(name, action, arguments, _first_line(action))
-    unable = why_not(kind.kind, runtime.abilities())
-    step = Step(name, action, arguments, kind.does, kind.undone_by, problem=unable)
-    if unable or "role" not in arguments:
-        return step  # of an endpoint, which no engine knows
+    unable = why_not(kind.kind, abilities)
+    return Step(name, action, arguments, kind.does, kind.undone_by, problem=unable)
+
+
+def _met(step: Step, pipeline: Pipeline, runtime: Runtime) -> Step:
+    """The step with the containers it would meet; one on an endpoint, which no engine knows."""
+    arguments = step.arguments
+    if "role" not in arguments:
+        return step
+    service, count = arguments.get("service") or None, arguments.get("count", 1)
     try:
-        found = select(
-            runtime,
-            pipeline,
-            arguments["role"],
-            arguments.get("service") or None,
-            arguments.get("count", 1),
-        )
-    except (TargetError, Unsupported) as error:
+        found = select(runtime, pipeline, arguments["role"], service, count)
+        others = _other_end(arguments, pipeline, runtime)
+    except (TargetError, UsageError) as error:
         return replace(step, problem=str(error))
-    states = {container: runtime.state(container) for container in found}
-    targets = tuple(Target(str(one), state.status, state.health) for one, state in states.items())
-    idle = [str(one) for one, state in states.items() if not state.is_running]
+    targets, peers = (tuple(_seen(ones, runtime)) for ones in (found, others))
+    idle = [one.name for one in (*targets, *peers) if one.status != "running"]
     problem = f"not running: {', '.join(idle)}" if idle else ""
-    return replace(step, targets=targets, problem=problem)
+    return replace(step, targets=targets, peers=peers, problem=problem)
+
+
+def _other_end(
+    arguments: Mapping[str, Any], pipeline: Pipeline, runtime: Runtime
+) -> tuple[Container, ...]:
+    """All of the role that a fault between two roles names; none of a fault on one."""
+    if "to" not in arguments:
+        return ()
+    role, project = arguments["to"], pipeline.compose.project
+    services = allowed_services(pipeline, role, arguments.get("to_service") or None)
+    found = tuple(one for one in runtime.containers(project) if one.service in services)
+    if not found:
+        message = f"no container answers to role {role} ({', '.join(services)}) in {project}"
+        raise ContainerNotFound(message)
+    return found
+
+
+def _seen(containers: Iterable[Container], runtime: Runtime) -> Iterator[Target]:
+    for one in containers:
+        state = runtime.state(one)
+        yield Target(str(one), state.status, state.health)
 
 
 def _first_line(action: str) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from k2chaos.evidence.declared import Part, declared
 from k2chaos.evidence.finding import Finding
 from k2chaos.evidence.reading import RunEvidence
 
@@ -137,10 +138,9 @@ def _baseline_unmet(case: Case) -> Iterator[str]:
 
 
 def _not_injected(case: Case) -> Iterator[str]:
-    tried = len(case.evidence.ledger.entries)
-    declared = len(_declared_faults(case))
-    if tried < declared:
-        yield f"{declared - tried} of {declared} declared faults were not injected"
+    tried, wanted = len(case.evidence.ledger.entries), len(_declared_faults(case))
+    if tried < wanted:
+        yield f"{wanted - tried} of {wanted} declared faults were not injected"
 
 
 def _nothing_proven(case: Case) -> Iterator[str]:
@@ -154,10 +154,10 @@ def _fault_outside_method(case: Case) -> Iterator[str]:
 
 
 def _method_cut_short(case: Case) -> Iterator[str]:
-    declared = (case.evidence.journal.get("experiment") or {}).get("method") or ()
+    listed = (case.evidence.journal.get("experiment") or {}).get("method") or ()
     ran = case.evidence.journal.get("run") or ()
-    if case.fault_was_tried and len(ran) < len(declared):
-        yield f"{len(ran)} of {len(declared)} activities of the method are in the journal"
+    if case.fault_was_tried and len(ran) < len(listed):
+        yield f"{len(ran)} of {len(listed)} activities of the method are in the journal"
 
 
 def _window_broken(case: Case) -> Iterator[str]:
@@ -268,8 +268,8 @@ def _declared_faults(case: Case) -> list[Mapping[str, Any]]:
     return _fault_providers(case, "method")
 
 
-def _fault_providers(case: Case, part: str) -> list[Mapping[str, Any]]:
-    activities = (case.evidence.journal.get("experiment") or {}).get(part) or ()
+def _fault_providers(case: Case, part: Part) -> list[Mapping[str, Any]]:
+    activities = declared(case.evidence.journal.get("experiment") or {}, part)
     providers = [entry.get("provider") or {} for entry in activities]
     return [
         provider

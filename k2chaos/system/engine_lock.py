@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from k2chaos.errors import LockedByAnother
+from k2chaos.system.runtime import Runtime
 
 logger = logging.getLogger("chaostoolkit")
 
@@ -57,6 +58,13 @@ class Marks(Protocol):
 
     def unmark(self, identifier: str) -> None:
         """Remove one; none is an error."""
+
+
+class Engine(Runtime, Marks, Protocol):
+    """What a run needs of an engine."""
+
+    def version(self) -> str:
+        """The engine's version."""
 
 
 def lock_name(project: str) -> str:

@@ -5,7 +5,6 @@ The path of every action; refuses what the pipeline file's limits forbid before 
 touched.
 """
 
-import contextlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
@@ -16,13 +15,13 @@ from k2chaos.errors import UsageError
 from k2chaos.system.bounds import LONGEST_START_SECONDS
 from k2chaos.system.faults import Fault, Hold
 from k2chaos.system.faults.catalogue import INJECTIONS
-from k2chaos.system.faults.held import held, watch
+from k2chaos.system.faults.held import held_together, new_hold, watch
 from k2chaos.system.run import Run
 from k2chaos.system.runtime import select
 
 # The engine gives no less (a quota of 1 ms in a period of 100 ms).
 _FEWEST_CORES: Final = 0.01
-_INTERNAL: Final = frozenset({"fault", "held_seconds", "watch_seconds"})
+_INTERNAL: Final = frozenset({"fault", "held_from", "held_seconds", "watch_seconds"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,18 +88,17 @@ def hold_all(run: Run, chosen: Iterable[Fault], wish: Wish) -> dict[str, Any]:
     begin_at = None
     if wish.start_after_seconds:
         begin_at = run.clock.now() + timedelta(seconds=wish.start_after_seconds)
-    records: list[Hold] = []
+    records = [new_hold(fault, holding, begin_at) for fault in faults]
     try:
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(run.admission.of(faults, run.open_faults(), run.pipeline))
-            stack.enter_context(run.stop_conditions.watched())
-            # One by one: those that were held before another failed must be on record too.
-            records.extend(
-                stack.enter_context(held(fault, longest, holding, begin_at)) for fault in faults
-            )
+        with (
+            run.admission.of(faults, run.open_faults(), run.pipeline),
+            run.stop_conditions.watched(),
+            held_together(records, longest, holding),
+        ):
             watch(records, wish.duration_seconds, holding)
     finally:
-        entries = [_entry(wish, record) for record in records]
+        # Those that were held although another failed must be on record too.
+        entries = [_entry(wish, one) for one in records if one.held_from is not None]
         for entry in entries:
             run.folder.append_event(_noun(entry), **entry)
     run.interrupt.refuse_when_requested()

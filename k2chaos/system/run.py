@@ -9,7 +9,7 @@ and what stood when the run began.
 import contextlib
 import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import version
@@ -29,7 +29,8 @@ from k2chaos.pipeline_file import PipelineFile
 from k2chaos.system import engine_lock
 from k2chaos.system.admission import Admission
 from k2chaos.system.endpoints import FileEndpoints
-from k2chaos.system.engine import DockerRuntime, connect
+from k2chaos.system.engine import connect
+from k2chaos.system.engine_lock import Engine
 from k2chaos.system.faults import System
 from k2chaos.system.faults.healing import sweep
 from k2chaos.system.faults.held import Holding
@@ -150,20 +151,22 @@ def begin_run(
     clock: Clock,
     interrupt: Interrupt,
     environ: Mapping[str, str] = os.environ,
+    engine: Callable[[], Engine] = connect,
 ) -> Run:
     """
     Check all that can be checked, then take the lock and open the folder.
 
     Raises:
-        UsageError: The engine is down, the credentials are wrong, no folder can be made.
+        UsageError: The engine is down, or its host cannot do one of the faults, the credentials
+            are wrong, no folder can be made.
         LockedByAnother: Another run holds this pipeline.
         RunError: Faults of an earlier run could not be healed; nothing was touched.
         StageError: What stood at the beginning could not be read.
     """
     directory = state_directory(environ)
     pipeline = pipeline_file.pipeline
-    runtime = connect()
-    refuse_impossible(request.experiment, runtime.abilities())
+    runtime = engine()
+    refuse_impossible(request.experiment, runtime)
     started = clock.now()
     with contextlib.ExitStack() as stack:
         stages = open_stages(pipeline)
@@ -224,7 +227,7 @@ def _hold(
     stack: contextlib.ExitStack,
     directory: Path,
     folder: RunFolder,
-    runtime: DockerRuntime,
+    runtime: Engine,
     pipeline: Pipeline,
     started: datetime,
 ) -> None:

@@ -7,7 +7,7 @@ so is any other number than was asked for; a container's id is never its identit
 change when containers are re-created.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal, Protocol
@@ -130,8 +130,12 @@ class Runtime(Protocol):
     def engine(self) -> str:
         """Address of the engine's API."""
 
-    def abilities(self) -> frozenset[str]:
-        """What engine and host can do, in the words of `k2chaos.system.faults.needs`."""
+    def abilities(self, wanted: Collection[str]) -> frozenset[str]:
+        """
+        Which of *wanted* engine and host can do, in the words of `k2chaos.system.faults.needs`.
+
+        Nothing is asked for what is not wanted: some of it takes a helper to find out.
+        """
 
     def containers(self, project: str) -> tuple[Container, ...]:
         """All containers of *project*, stopped ones too, in the order of service and number."""

@@ -26,7 +26,7 @@ from k2chaos.clock import SystemClock
 from k2chaos.system.engine import DockerRuntime
 from k2chaos.system.engine_lock import LOCK, Mark
 from k2chaos.system.runtime import Container
-from tests.contract.containers import docker, start_container
+from tests.contract.containers import IMAGE, docker, start_container
 from tests.fakes.api import KEY, FakeApi
 from tests.fakes.exchange import FakeExchange
 from tests.fakes.servers import Answer, Request, serving
@@ -399,6 +399,73 @@ def test_a_crashing_probe_leaves_nothing_broken(tolerated: str, desk: Desk) -> N
     desk.until(lambda: "no run, and no fault is open" in desk.k2chaos("status").stdout)
 
 
+HOSTILE = """
+import os, pathlib, sys, time
+from chaoslib.exceptions import InterruptExecution
+
+def crash(hook, context):
+    wanted, how = os.environ["HOSTILE"].split(":")
+    if hook != wanted or context.get("name", "look") != "look":
+        return
+    faults = pathlib.Path(os.environ["XDG_STATE_HOME"], "k2chaos", "faults")
+    deadline = time.monotonic() + 30
+    while hook != "after_experiment" and time.monotonic() < deadline:
+        if any('"active"' in path.read_text() for path in faults.glob("*.jsonl")):
+            break
+        time.sleep(0.02)
+    pathlib.Path("crashed").write_text(hook)
+    if how == "exit":
+        sys.exit(5)
+    raise {"error": ValueError, "interrupt": InterruptExecution}[how]("the control crashed")
+
+def before_activity_control(context, **_):
+    crash("before_activity", context)
+
+def after_activity_control(context, **_):
+    crash("after_activity", context)
+
+def after_experiment_control(context, **_):
+    crash("after_experiment", context)
+"""
+"""A control of somebody else that crashes at one hook, once a fault is in effect."""
+
+
+@pytest.mark.parametrize(
+    "hook, how, code",
+    [
+        ("before_activity", "error", 0),  # upstream swallows it, and the evidence is whole
+        ("before_activity", "exit", 3),
+        ("after_activity", "error", 0),
+        ("after_activity", "interrupt", 3),
+        ("after_activity", "exit", 3),
+        ("after_experiment", "error", 0),
+        ("after_experiment", "interrupt", 3),  # ours is not called any more, in both
+        ("after_experiment", "exit", 3),
+    ],
+)
+def test_a_crashing_control_leaves_nothing_broken(
+    hook: str, how: str, code: int, desk: Desk
+) -> None:
+    (desk.folder / "hostile.py").write_text(HOSTILE)
+    path = os.pathsep.join([str(desk.folder), os.environ.get("PYTHONPATH", "")])
+    desk.environ |= {"HOSTILE": f"{hook}:{how}", "PYTHONPATH": path}
+    hostile = {"name": "hostile", "provider": {"type": "python", "module": "hostile"}}
+    freeze = {**action("pause", role="exchange", duration=2), "background": True}
+    look = {**nap(0.1), "name": "look"}
+    name = desk.write(
+        method=[freeze, look, action("await_recovery", deadline=20)], controls=[hostile, CONTROL]
+    )
+
+    ended, output = desk.run(name)
+
+    assert hook == (desk.folder / "crashed").read_text(), output
+    assert code == ended, output
+    desk.until(lambda: desk.status() == "running")
+    desk.until(lambda: "no run, and no fault is open" in desk.k2chaos("status").stdout)
+    assert () == desk.locks()
+    assert ("pass" in output) == (code == 0)
+
+
 def test_a_closed_terminal_leaves_nothing_broken(desk: Desk) -> None:
     """All that the terminal had is hung up by the kernel, and writes to it fail."""
     ours, theirs = os.openpty()
@@ -463,6 +530,30 @@ def test_what_a_run_left_that_was_killed_with_its_guardian_is_healed_by_the_next
     assert "abandoned" in desk.k2chaos("status").stdout
     assert "healed" in desk.k2chaos("heal").stdout
     assert "running" == desk.status()
+
+
+def test_heal_removes_the_helpers_that_a_killed_run_left_before_it_wrote_anything_down(
+    desk: Desk,
+) -> None:
+    engine, label = desk.runtime.engine, f"k2chaos.test={desk.target.project}"
+    options = ("--label", "k2chaos.helper=true", "--label", label, "--network", "none", IMAGE)
+    docker(engine, "create", *options, "true")
+    docker(engine, "run", "--detach", *options, "true")
+    running = docker(engine, "run", "--detach", *options, "sleep", "60").strip()
+
+    def left() -> list[str]:
+        listing = ("ps", "--all", "--quiet", "--no-trunc", "--filter", f"label={label}")
+        return docker(engine, *listing).split()
+
+    def healed() -> bool:
+        assert 0 == desk.k2chaos("heal").returncode
+        return [running] == left()
+
+    assert 3 == len(left())
+    try:
+        desk.until(healed)
+    finally:
+        docker(engine, "rm", "--force", *left())
 
 
 def test_a_second_run_is_refused_and_told_who_holds_the_pipeline(desk: Desk) -> None:

@@ -8,20 +8,21 @@ import json
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from docker import DockerClient
 
-from k2chaos.errors import AmbiguousTarget, ContainerNotFound, TargetNotReady
+from k2chaos.errors import AmbiguousTarget, ContainerNotFound, FaultError, TargetNotReady
 from k2chaos.evidence.ledger import read_ledger
 from k2chaos.system.engine import DockerRuntime
+from k2chaos.system.engine.able import tried
 from k2chaos.system.engine.helping import drop_forgotten
 from k2chaos.system.faults import System
-from k2chaos.system.faults.held import held, watch
-from k2chaos.system.faults.process import Pause
+from k2chaos.system.faults.held import held, held_together, new_hold, watch
+from k2chaos.system.faults.process import Pause, Stop
 from k2chaos.system.faults.resources import SqueezeCpu
 from k2chaos.system.runtime import Container, HelperCall, Runtime
 from tests.contract.containers import IMAGE, docker, start_container
@@ -30,6 +31,8 @@ from tests.contract.waiting import wait_until
 from tests.fakes.examples import BETWEEN, EXAMPLES, PEER
 from tests.fakes.runtime import FakeRuntime
 
+_DEAF = "trap '' TERM; while :; do sleep 0.1; done"
+_GRACE_SECONDS = 3.0
 NETWORK = "bridge"
 """The engine's own network, which is always there."""
 
@@ -70,6 +73,29 @@ def _remove_all(engine: str, project: str) -> None:
     label = f"label=com.docker.compose.project={project}"
     listed = docker(engine, "ps", "--all", "--quiet", "--filter", label)
     docker(engine, "rm", "--force", *listed.split())
+
+
+def test_an_engine_that_can_do_everything_says_what_was_asked(bench: Bench) -> None:
+    wanted = {"host-pid", "netfilter", "nfqueue"}
+
+    assert wanted == bench.runtime.abilities(wanted)
+    assert {"nfqueue"} == bench.runtime.abilities({"nfqueue"})
+    assert {"pids"} == bench.runtime.abilities({"pids", "flying"})
+
+
+def test_a_host_that_can_run_no_helper_can_filter_no_packets() -> None:
+    def cannot(call: HelperCall) -> str:
+        message = f"helper {call} failed"
+        raise FaultError(message)
+
+    assert frozenset() == tried(cannot)
+
+
+def test_a_helper_without_the_capability_shows_no_ability(engine: DockerRuntime) -> None:
+    def weak(call: HelperCall) -> str:
+        return engine.run_helper(replace(call, capabilities=("KILL",)))
+
+    assert frozenset() == tried(weak)
 
 
 def test_a_running_container_is_listed_and_says_it_runs(bench: Bench) -> None:
@@ -249,6 +275,30 @@ def test_when_a_pause_began_and_ended_is_told_by_the_engine(real: Bench, tmp_pat
     assert hold.healed_at is not None
     assert hold.sent_at < hold.began_at < hold.injected_at < hold.ended_at < hold.healed_at
     assert hold.sent_at < begin_at
+
+
+def test_a_fault_does_not_wait_for_another_that_takes_long_to_strike(
+    real: Bench, tmp_path: Path
+) -> None:
+    runtime, project = real.runtime, real.target.project
+    start_container(runtime.engine, project, "deaf", script=_DEAF)
+    deaf = Container(runtime.engine, project, "deaf")
+    holding = holding_on(System(runtime), tmp_path)
+    begin_at = holding.clock.now() + timedelta(seconds=1)
+    faults = (Stop(deaf, grace_seconds=_GRACE_SECONDS), Pause(real.target))
+    stop, pause = holds = [new_hold(fault, holding, begin_at) for fault in faults]
+
+    with held_together(holds, 20.0, holding):
+        assert "exited" == runtime.state(deaf).status
+        assert "paused" == runtime.state(real.target).status
+
+    assert stop.injected_at is not None
+    assert pause.began_at is not None
+    assert (pause.began_at - begin_at).total_seconds() < _GRACE_SECONDS / 2
+    assert (stop.injected_at - begin_at).total_seconds() > _GRACE_SECONDS / 2
+    assert runtime.state(deaf).is_running
+    assert runtime.state(real.target).is_running
+    assert () == read_ledger(tmp_path / "faults.jsonl").open
 
 
 def test_a_container_of_compose_run_is_never_taken_for_the_service(real: Bench) -> None:

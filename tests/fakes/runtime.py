@@ -1,6 +1,6 @@
 """A runtime of containers that exist in memory only; obeys tests/contract/test_runtime.py."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -36,6 +36,7 @@ class FakeRuntime:
     network: FakeNetwork = field(default_factory=FakeNetwork)
     happenings: dict[tuple[Container, str], datetime] = field(default_factory=dict)
     able: frozenset[str] = frozenset(ABILITIES)
+    asked: list[frozenset[str]] = field(default_factory=list)
     ticks: int = 0
     disk_used: float = 0.5
     marked: dict[str, Mark] = field(default_factory=dict)
@@ -49,9 +50,14 @@ class FakeRuntime:
         self._start(container)
         return container
 
-    def abilities(self) -> frozenset[str]:
+    def abilities(self, wanted: Collection[str]) -> frozenset[str]:
         """See `Runtime`."""
-        return self.able
+        self.asked.append(frozenset(wanted))
+        return self.able & {*wanted}
+
+    def version(self) -> str:
+        """See `Engine`."""
+        return "0.0"
 
     def containers(self, project: str) -> tuple[Container, ...]:
         """See `Runtime`."""

@@ -15,7 +15,7 @@ from k2chaos.errors import FaultNotHealed, FaultNotInjected, Interrupted, Target
 from k2chaos.evidence.ledger import read_ledger
 from k2chaos.system.faults import Fault, System, fault_to_json
 from k2chaos.system.faults.catalogue import FAULTS, INJECTIONS, fault_from_json, kind_of_action
-from k2chaos.system.faults.held import Holding, held, watch
+from k2chaos.system.faults.held import Holding, held, held_together, new_hold, watch
 from k2chaos.system.faults.process import Crash, Pause, Stop
 from k2chaos.system.interrupt import SIGNALS
 from k2chaos.system.runtime import Container, Verb
@@ -202,6 +202,47 @@ def test_a_signal_while_the_fault_is_being_injected_heals_it_at_once(tmp_path: P
 
     assert [("pause", "kafka"), ("unpause", "kafka")] == runtime.sent
     assert () == read_ledger(tmp_path / "state.jsonl").open
+
+
+def test_a_signal_while_several_are_being_injected_heals_them_all(tmp_path: Path) -> None:
+    runtime = FakeRuntime()
+    targets = [runtime.add("kafka", number=number) for number in (1, 2, 3)]
+    holding = _holding(runtime, tmp_path)
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    holding.interrupt.install()
+
+    def interrupt(container: Container, verb: str) -> bool:
+        if verb == "pause" and container.number == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return False
+
+    runtime.broken = interrupt
+    holds = [new_hold(Pause(target), holding) for target in targets]
+    try:
+        with pytest.raises(KeyboardInterrupt), held_together(holds, 1.0, holding):
+            pytest.fail("the body ran")
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    assert 3 == runtime.sent.count(("pause", "kafka"))
+    assert all(state.is_running for state in runtime.states.values())
+    assert () == read_ledger(tmp_path / "state.jsonl").open
+
+
+def test_a_heal_that_never_works_keeps_none_of_the_others_from_theirs(tmp_path: Path) -> None:
+    runtime = FakeRuntime()
+    targets = [runtime.add("kafka", number=number) for number in (1, 2, 3)]
+    runtime.broken = lambda one, verb: verb == "unpause" and one.number == 2
+    holding = _holding(runtime, tmp_path)
+    holds = [new_hold(Pause(target), holding) for target in targets]
+
+    with pytest.raises(FaultNotHealed, match="kafka-2"), held_together(holds, 1.0, holding):
+        pass
+
+    assert ["running", "paused", "running"] == [runtime.state(one).status for one in targets]
+    (still,) = read_ledger(tmp_path / "state.jsonl").open
+    assert holds[1].fault_id == still.fault_id
 
 
 def test_a_crash_without_restart_policy_is_started_by_heal_and_says_so(tmp_path: Path) -> None:

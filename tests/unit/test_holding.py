@@ -1,17 +1,28 @@
 """Holding a fault on behalf of a run: what is refused, and what is recorded."""
 
+import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from k2chaos.errors import FaultNotInjected, Interrupted, RunError, Unsupported, UsageError
+from k2chaos.errors import (
+    FaultNotInjected,
+    Interrupted,
+    RunError,
+    TargetNotReady,
+    Unsupported,
+    UsageError,
+)
+from k2chaos.evidence.ledger import read_ledger
 from k2chaos.evidence.reading import read_run
 from k2chaos.system.faults.held import held
 from k2chaos.system.faults.process import Kill, Pause
 from k2chaos.system.holding import Wish, hold_for
 from k2chaos.system.run import Run
 from k2chaos.system.runtime import Runtime
+from tests.fakes.clock import FakeClock
 from tests.fakes.runs import FakeGuardian, fake_run
 from tests.fakes.runtime import FakeRuntime
 
@@ -35,12 +46,80 @@ def test_a_fault_is_held_for_as_long_as_asked_and_is_recorded(run: Run) -> None:
     assert ("broker", "pause") == (event["role"], event["kind"])
 
 
-def test_several_containers_are_held_at_once(run: Run) -> None:
+def test_several_containers_are_held_at_once_and_healed_the_last_one_first(run: Run) -> None:
     hold_for(run, Kill, Wish("registry", 1.0), count=2)
 
-    names = ("schema-registry-1", "schema-registry-2")
-    expected = [("kill", name) for name in names] + [("start", name) for name in reversed(names)]
-    assert expected == _sent(run.runtime)
+    names = ["schema-registry-1", "schema-registry-2"]
+    killed, started = _sent(run.runtime)[:2], _sent(run.runtime)[2:]
+    assert [("kill", name) for name in names] == sorted(killed)
+    assert [("start", name) for name in reversed(names)] == started
+
+
+def test_several_containers_strike_at_the_same_instant(run: Run) -> None:
+    """Each waits in its injection until the other is in its own."""
+    both = threading.Barrier(2, timeout=10)
+    known: list[int] = []
+
+    def meet(_container: object, verb: str) -> bool:
+        if verb == "pause":
+            known.append(len(run.open_faults()))
+            both.wait()
+        return False
+
+    assert isinstance(run.runtime, FakeRuntime)
+    run.runtime.broken = meet
+    faults = hold_for(run, Pause, Wish("registry", 5.0, start_after_seconds=10.0), count=2)
+
+    assert [2, 2] == known, "all of them are on disk before the first strikes"
+    assert 2 == len(faults["faults"])
+    assert () == run.open_faults()
+
+
+def test_where_one_of_several_targets_is_not_ready_none_is_touched(run: Run) -> None:
+    assert isinstance(run.runtime, FakeRuntime)
+    (second,) = (one for one in run.runtime.states if one.service == "schema-registry-2")
+    run.runtime.send(second, "pause")
+    run.runtime.sent.clear()
+
+    with pytest.raises(TargetNotReady, match="schema-registry-2"):
+        hold_for(run, Kill, Wish("registry", 1.0), count=2)
+
+    assert [] == run.runtime.sent
+    assert () == read_ledger(run.folder.ledger).entries
+
+
+def test_where_one_of_several_does_not_strike_all_are_healed_and_the_other_is_on_record(
+    run: Run,
+) -> None:
+    assert isinstance(run.runtime, FakeRuntime)
+    run.runtime.broken = lambda one, verb: (one.service, verb) == ("schema-registry-1", "pause")
+
+    with pytest.raises(FaultNotInjected, match="schema-registry-1"):
+        hold_for(run, Pause, Wish("registry", 1.0), count=2)
+
+    (event,) = read_run(run.folder.path).events_named("fault")
+    assert "schema-registry-2" == event["target"]
+    assert all(state.is_running for state in run.runtime.states.values())
+    assert () == run.open_faults()
+
+
+def test_an_interrupt_while_several_wait_for_their_instant_strikes_none(run: Run) -> None:
+    class Impatient(FakeClock):
+        """Somebody ends the run while the instant is waited for."""
+
+        def wait(self, seconds: float, event: threading.Event | None = None) -> bool:
+            if self.seconds > 5:
+                run.interrupt.request("SIGTERM")
+            return super().wait(min(seconds, 1.0), event)
+
+    impatient = replace(run, clock=Impatient())
+
+    with pytest.raises(Interrupted):
+        hold_for(impatient, Pause, Wish("registry", 1.0, start_after_seconds=20.0), count=2)
+
+    assert ("pause", "schema-registry-1") not in _sent(run.runtime)
+    assert ("pause", "schema-registry-2") not in _sent(run.runtime)
+    assert () == run.open_faults()
 
 
 @pytest.mark.parametrize("seconds", [-1, 600.5, float("nan"), float("inf"), "5", None, True])

@@ -9,6 +9,7 @@ from k2chaos.errors import UsageError
 from k2chaos.listing import listed, print_json, print_listing
 from k2chaos.system.faults.catalogue import FAULTS, INJECTIONS
 from k2chaos.system.faults.needs import ABILITIES, refuse_impossible
+from tests.fakes.runtime import FakeRuntime
 
 
 @pytest.mark.parametrize("one", listed(), ids=lambda one: one.action)
@@ -40,24 +41,49 @@ def test_what_the_host_cannot_do_says_why() -> None:
         ("memory", {"squeeze_memory"}),
         ("pids", {"squeeze_processes"}),
         ("host-pid", {"crash", "freeze_process"}),
+        ("netfilter", {"partition", "isolate", "lose_packets"}),
+        ("nfqueue", {"delay_packets"}),
     ],
 )
 def test_what_each_ability_is_needed_for(ability: str, actions: set[str]) -> None:
     entries = listed(frozenset(ABILITIES) - {ability})
 
-    assert actions == {one.action for one in entries if one.why_not}
+    assert actions <= {one.action for one in entries if one.why_not}
+    assert not {"pause", "stall_feed"} & {one.action for one in entries if one.why_not}
 
 
 def _experiment(action: str, module: str = "k2chaos.actions") -> dict[str, object]:
+    return {"method": _method(action, module)}
+
+
+def _method(action: str, module: str = "k2chaos.actions") -> list[dict[str, object]]:
     provider = {"type": "python", "module": module, "func": action}
-    return {"method": [{"type": "action", "name": "it", "provider": provider}]}
+    return [{"type": "action", "name": "it", "provider": provider}]
 
 
 def test_a_fault_that_cannot_be_done_here_is_refused() -> None:
-    with pytest.raises(UsageError, match="freeze_process cannot be done on this host"):
-        refuse_impossible(_experiment("freeze_process"), frozenset(ABILITIES) - {"host-pid"})
+    unable = FakeRuntime(able=frozenset(ABILITIES) - {"host-pid"})
 
-    refuse_impossible(_experiment("freeze_process"), ABILITIES)
-    refuse_impossible(_experiment("await_recovery"), frozenset())
-    refuse_impossible({}, frozenset())
-    refuse_impossible(_experiment("freeze_process", "somebody.else"), frozenset())
+    with pytest.raises(UsageError, match="freeze_process cannot be done on this host"):
+        refuse_impossible(_experiment("freeze_process"), unable)
+
+    refuse_impossible(_experiment("freeze_process"), FakeRuntime())
+    refuse_impossible(_experiment("freeze_process", "somebody.else"), unable)
+
+
+@pytest.mark.parametrize("experiment", [{}, _experiment("await_recovery"), _experiment("pause")])
+def test_an_engine_is_asked_for_nothing_that_no_fault_needs(experiment: dict[str, object]) -> None:
+    runtime = FakeRuntime(able=frozenset())
+
+    refuse_impossible(experiment, runtime)
+
+    assert [] == runtime.asked
+
+
+def test_an_engine_is_asked_once_and_only_for_what_is_needed() -> None:
+    method = [*_method("partition"), *_method("crash"), *_method("pause")]
+    runtime = FakeRuntime()
+
+    refuse_impossible({"method": method, "rollbacks": _method("lose_packets")}, runtime)
+
+    assert [{"netfilter", "host-pid"}] == runtime.asked

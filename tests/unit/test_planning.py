@@ -21,7 +21,7 @@ def _secrets(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, "value")
 
 
-def plan(folder: Path, runtime: FakeRuntime, function: str, **arguments: Any) -> Plan:
+def plan(folder: Path, runtime: FakeRuntime, function: str, *more: Any, **arguments: Any) -> Plan:
     provider = {
         "type": "python",
         "module": "k2chaos.actions",
@@ -33,7 +33,7 @@ def plan(folder: Path, runtime: FakeRuntime, function: str, **arguments: Any) ->
         "description": "d",
         "controls": [CONTROL],
         "configuration": {"seconds": 7},
-        "method": [{"type": "action", "name": "break it", "provider": provider}],
+        "method": [{"type": "action", "name": "break it", "provider": provider}, *more],
     }
     (folder / "one.json").write_text(json.dumps(tree))
     return plan_experiment(str(folder / "one.json"), str(LAB), runtime)
@@ -73,6 +73,68 @@ def test_a_plan_of_what_the_host_cannot_do_cannot_run_and_says_why(tmp_path: Pat
 
     assert not resolved.can_run
     assert "cannot limit CPU time" in resolved.steps[0].problem
+
+
+def test_a_plan_of_a_fault_between_two_roles_shows_the_other_end(tmp_path: Path) -> None:
+    runtime = FakeRuntime()
+    for service in ("consumer-crypto", "schema-registry-1", "schema-registry-2"):
+        runtime.add(service)
+
+    resolved = plan(tmp_path, runtime, "partition", role="sink", to="registry")
+    output = io.StringIO()
+    print_plan(resolved, output)
+
+    assert resolved.can_run
+    (step,) = resolved.steps
+    assert ["schema-registry-1", "schema-registry-2"] == [one.name for one in step.peers]
+    assert "   target: consumer-crypto (now running)\n" in output.getvalue()
+    assert "   other end: schema-registry-2 (now running)\n" in output.getvalue()
+    assert [] == runtime.sent
+
+
+def test_a_plan_names_one_service_of_the_other_end_where_it_is_asked_for(tmp_path: Path) -> None:
+    runtime = FakeRuntime()
+    for service in ("consumer-crypto", "schema-registry-1", "schema-registry-2"):
+        runtime.add(service)
+    arguments = {"role": "sink", "to": "registry", "to_service": "schema-registry-2"}
+
+    (step,) = plan(tmp_path, runtime, "partition", **arguments).steps
+
+    assert ["schema-registry-2"] == [one.name for one in step.peers]
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_plan_whose_other_end_is_down_or_missing_cannot_run(
+    tmp_path: Path, *, is_there: bool
+) -> None:
+    runtime = FakeRuntime()
+    runtime.add("consumer-crypto")
+    if is_there:
+        runtime.send(runtime.add("kafka"), "kill")
+
+    (step,) = plan(tmp_path, runtime, "partition", role="sink", to="broker").steps
+
+    expected = "not running: kafka" if is_there else "no container answers to role broker (kafka)"
+    assert step.problem.startswith(expected)
+
+
+def test_a_plan_asks_the_engine_once_what_it_can_do(tmp_path: Path) -> None:
+    runtime = FakeRuntime()
+    runtime.add("consumer-crypto")
+
+    plan(tmp_path, runtime, "crash", role="sink")
+    plan(tmp_path, runtime, "pause", role="sink")
+
+    assert [{"host-pid"}] == runtime.asked
+
+
+def test_a_plan_shows_what_a_reference_stands_for(tmp_path: Path) -> None:
+    runtime = FakeRuntime()
+    runtime.add("consumer-crypto")
+
+    resolved = plan(tmp_path, runtime, "pause", {"ref": "break it"}, role="sink")
+
+    assert ["pause", "pause"] == [step.action for step in resolved.steps]
 
 
 def test_a_plan_whose_target_is_not_there_cannot_run(tmp_path: Path) -> None:

@@ -227,3 +227,24 @@ def test_an_empty_journal_never_passes() -> None:
     story.journal.clear()
 
     assert "pass" != story.judged().outcome
+
+
+def test_a_fault_that_a_reference_repeats_is_a_declared_fault() -> None:
+    story = Story()
+    story.journal["experiment"]["method"][0]["name"] = "freeze"
+    story.journal["experiment"]["method"].append({"type": "action", "ref": "freeze"})
+    story.journal["run"].append({"activity": {"name": "freeze"}, "status": "succeeded"})
+
+    judgement = story.judged()
+
+    (reason,) = judgement.reasons
+    assert "fault-not-injected" == reason.code
+    assert "1 of 2 declared faults were not injected" == reason.text
+
+
+def test_a_fault_that_a_rollback_repeats_by_reference_stands_outside_the_method() -> None:
+    story = Story()
+    story.journal["experiment"]["method"][0]["name"] = "freeze"
+    story.journal["experiment"]["rollbacks"] = [{"ref": "freeze"}]
+
+    assert ["fault-outside-method"] == [one.code for one in story.judged().reasons]

@@ -7,7 +7,8 @@ its exceptions are translated in `translated`, once.
 
 import os
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -18,10 +19,11 @@ from requests.exceptions import RequestException
 
 from k2chaos.errors import AmbiguousTarget, ContainerNotFound, EngineUnreachable
 from k2chaos.system.engine import helping, marking
+from k2chaos.system.engine.able import BY_HELPER, said, tried
 from k2chaos.system.engine.address import engine_address
 from k2chaos.system.engine.limiting import limits_of, update_of, use_of
 from k2chaos.system.engine.translated import translated
-from k2chaos.system.engine_lock import Mark
+from k2chaos.system.engine_lock import LOCK, Mark
 from k2chaos.system.limits import Limit, Limits, Use
 from k2chaos.system.runtime import (
     Container,
@@ -193,6 +195,15 @@ class DockerRuntime:
             usage = os.statvfs(self._client.info()["DockerRootDir"])
         return 1.0 - usage.f_bavail / usage.f_blocks
 
+    def drop_forgotten_helpers(self) -> int:
+        """
+        Remove the helpers that a killed run left, but for those so young that a run may still be
+        about to use them; how many.
+        """
+        age = helping.FORGOTTEN_SECONDS if self.marks(LOCK) else helping.IDLE_FORGOTTEN_SECONDS
+        with translated("remove helpers that a killed run left"):
+            return helping.drop_forgotten(self._client, time.time(), age)
+
     def mark(self, name: str, labels: Mapping[str, str], project: str) -> bool:
         """See `Marks`."""
         with translated(f"create the container {name}"):
@@ -209,18 +220,14 @@ class DockerRuntime:
         with translated(f"remove the container {identifier[:12]}"):
             marking.unmark(self._client, identifier)
 
-    def abilities(self) -> frozenset[str]:
+    def abilities(self, wanted: Collection[str]) -> frozenset[str]:
         """See `Runtime`."""
         with translated("ask the engine what it can do"):
             info = self._client.info()
-        options = " ".join(info.get("SecurityOptions") or ())
-        can = {
-            "cpu": info.get("CpuCfsQuota", False),
-            "memory": info.get("MemoryLimit", False) and info.get("SwapLimit", False),
-            "pids": info.get("PidsLimit", False),
-            "host-pid": "rootless" not in options and "userns" not in options,
-        }
-        return frozenset(name for name, is_there in can.items() if is_there)
+        found = said(info)
+        if BY_HELPER & {*wanted}:
+            found |= tried(self.run_helper)
+        return found & {*wanted}
 
     def facts(self) -> dict[str, str]:
         """What kind of engine it is, in words for people."""

@@ -22,8 +22,10 @@ from k2chaos.system.runtime import FAULT_LABEL, HelperCall
 
 LABEL: Final = "k2chaos.helper"
 NAME: Final = "k2chaos.name"
-_FORGOTTEN_SECONDS: Final = 60.0
+FORGOTTEN_SECONDS: Final = 60.0
 """A helper this old that does not run has lost whoever was to remove it: a run that was killed."""
+IDLE_FORGOTTEN_SECONDS: Final = 5.0
+"""The same while there is no run on the engine."""
 _LINES: Final = 5
 """As many of a lasting helper's last lines are read."""
 
@@ -119,13 +121,22 @@ def _create(
     )
 
 
-def drop_forgotten(client: Any, now: float) -> None:
-    """Remove the helpers that a killed process left behind, ended or never started; *now*: Unix."""
+def drop_forgotten(client: Any, now: float, age_seconds: float = FORGOTTEN_SECONDS) -> int:
+    """
+    Remove the helpers that a killed process left behind, ended or never started; how many.
+
+    Args:
+        now: Seconds since 1970.
+        age_seconds: Younger ones may have somebody who is about to start or remove them.
+    """
     filters = {"label": LABEL, "status": ["created", "exited", "dead"]}
+    dropped = 0
     for one in client.api.containers(all=True, filters=filters):
-        if now - one["Created"] > _FORGOTTEN_SECONDS:
+        if now - one["Created"] > age_seconds:
             with contextlib.suppress(APIError):  # somebody else was faster
                 client.api.remove_container(one["Id"], force=True)
+                dropped += 1
+    return dropped
 
 
 def _all(client: Any, tag: str) -> list[Any]:

@@ -139,6 +139,7 @@ class Hold:
         ended_at: When its effect ended, by the same account.
         injected_at: When the witness had seen it.
         healed_at: When the witness had seen it gone.
+        held_from: The same by the monotonic clock, once it is on record.
         held_seconds: From `injected_at` to the heal.
         witness: What was seen when it began, during, before and after the heal.
         ended_early: The witness did not see it at some look before the heal.
@@ -154,6 +155,7 @@ class Hold:
     ended_at: datetime | None = None
     injected_at: datetime | None = None
     healed_at: datetime | None = None
+    held_from: float | None = None
     held_seconds: float = 0.0
     inject_seconds: float = 0.0
     heal_seconds: float = 0.0

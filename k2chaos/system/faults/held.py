@@ -24,11 +24,20 @@ from tenacity.wait import wait_exponential
 from k2chaos.clock import Clock
 from k2chaos.errors import EngineUnreachable, FaultError, FaultNotHealed, RunError, TargetError
 from k2chaos.system.faults import Fault, Hold, id_of
+from k2chaos.system.faults.at_once import at_once
 from k2chaos.system.faults.steps import HEAL_DEADLINE_SECONDS, Holding
 
 logger = logging.getLogger("chaostoolkit")
 
-__all__ = ["HEAL_DEADLINE_SECONDS", "Holding", "heal", "held", "watch"]
+__all__ = [
+    "HEAL_DEADLINE_SECONDS",
+    "Holding",
+    "heal",
+    "held",
+    "held_together",
+    "new_hold",
+    "watch",
+]
 
 _LOOK_SECONDS = 0.5
 
@@ -37,44 +46,80 @@ _LOOK_SECONDS = 0.5
 def held(
     fault: Fault, longest_seconds: float, holding: Holding, begin_at: datetime | None = None
 ) -> Iterator[Hold]:
+    """Hold one *fault*; see `held_together`."""
+    hold = new_hold(fault, holding, begin_at)
+    with held_together([hold], longest_seconds, holding):
+        yield hold
+
+
+def new_hold(fault: Fault, holding: Holding, begin_at: datetime | None = None) -> Hold:
     """
-    Inject *fault*, yield while it is in effect, heal it whatever happens.
+    The record of a fault that is about to be held.
 
     Args:
-        longest_seconds: How long the body may take; beyond it the fault counts as abandoned, and
-            anyone who sweeps may heal it.
         begin_at: When its effect is to begin; it is prepared ahead. By default at once.
+    """
+    return Hold(id_of(fault), fault, holding.clock.now(), begin_at)
+
+
+@contextlib.contextmanager
+def held_together(
+    holds: Sequence[Hold], longest_seconds: float, holding: Holding
+) -> Iterator[None]:
+    """
+    Inject the faults of *holds*, yield while all are in effect, heal them whatever happens.
+
+    Nothing is injected before all of them are prepared, on disk and watched over; then they strike
+    at once, each from a thread of its own. They are healed one by one, the last one first.
+
+    Args:
+        longest_seconds: How long the body may take; beyond it the faults count as abandoned, and
+            anyone who sweeps may heal them.
 
     Raises:
         Interrupted: The run was told to end before anything was touched.
-        TargetNotReady: The target is not in the state this fault starts from.
-        FaultNotInjected: The witness did not see the fault; it was healed.
-        FaultNotHealed: The witness still sees it; the ledger keeps it open.
+        TargetNotReady: A target is not in the state its fault starts from; none was touched.
+        FaultNotInjected: The witness did not see a fault; all of them were healed.
+        FaultNotHealed: The witness still sees one; the ledger keeps it open.
     """
     steps = holding.steps
     with holding.interrupt.shield():
         holding.interrupt.refuse_when_requested()
-        now = holding.clock.now()
-        hold = Hold(id_of(fault), fault, now, begin_at)
-        steps.prepare(hold, holding)
-        ahead = max(0.0, (begin_at - now).total_seconds()) if begin_at else 0.0
-        longest = timedelta(seconds=ahead + longest_seconds + HEAL_DEADLINE_SECONDS)
-        steps.write_down(hold, holding, now + longest)
-        try:
-            steps.watch_over(hold, holding)
-            steps.inject(hold, holding)
-            steps.witness(hold, holding)
-            steps.confirm(hold, holding)
-            active_from = holding.clock.monotonic()
-            try:
-                # Only here may a signal raise: on both sides of it the shield is up.
-                with holding.interrupt.exposed():
-                    yield hold
-            finally:
-                hold.held_seconds = holding.clock.monotonic() - active_from
-                steps.look(hold, holding)
-        finally:
-            heal(hold, holding, hold.watch_seconds)
+        at_once(lambda hold: steps.prepare(hold, holding), holds)
+        with contextlib.ExitStack() as undoing:
+            for hold in holds:
+                steps.write_down(hold, holding, _deadline(hold, longest_seconds))
+                undoing.callback(_end, hold, holding)
+            for hold in holds:
+                steps.watch_over(hold, holding)
+            at_once(lambda hold: _strike(hold, holding), holds)
+            # Only here may a signal raise: on both sides of it the shield is up.
+            with holding.interrupt.exposed():
+                yield
+
+
+def _deadline(hold: Hold, longest_seconds: float) -> datetime:
+    begin_at = max(hold.tried_at, hold.begin_at or hold.tried_at)
+    return begin_at + timedelta(seconds=longest_seconds + HEAL_DEADLINE_SECONDS)
+
+
+def _strike(hold: Hold, holding: Holding) -> None:
+    """Inject it, and see it; it is held from then on."""
+    steps = holding.steps
+    steps.inject(hold, holding)
+    steps.witness(hold, holding)
+    steps.confirm(hold, holding)
+    hold.held_from = holding.clock.monotonic()
+
+
+def _end(hold: Hold, holding: Holding) -> None:
+    """Heal it, after a last look where it was held."""
+    try:
+        if hold.held_from is not None:
+            hold.held_seconds = holding.clock.monotonic() - hold.held_from
+            holding.steps.look(hold, holding)
+    finally:
+        heal(hold, holding, hold.watch_seconds)
 
 
 def watch(holds: Sequence[Hold], seconds: float, holding: Holding) -> None:

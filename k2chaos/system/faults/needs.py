@@ -4,11 +4,12 @@ What a kind of fault needs of the engine and its host, and whether it is there.
 A fault that cannot be done here is refused before a run begins, never replaced by a weaker one.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
 from k2chaos.errors import UsageError
 from k2chaos.system.faults.catalogue import ACTIONS, kind_of_action
+from k2chaos.system.runtime import Runtime
 
 ABILITIES: Final[Mapping[str, str]] = {
     "cpu": "the engine cannot limit CPU time (no CFS quota in its kernel)",
@@ -19,6 +20,14 @@ ABILITIES: Final[Mapping[str, str]] = {
         "a helper may not see the processes of the engine's host (rootless engine, or user "
         "namespaces are remapped)"
     ),
+    "netfilter": (
+        "a helper cannot make a packet filter of its own (no iptables in the kernel, the engine "
+        "grants no NET_ADMIN, or the helper's image cannot be built)"
+    ),
+    "nfqueue": (
+        "a helper cannot take packets out of the kernel and give them back (no NFQUEUE in the "
+        "kernel, or no packet filter at all)"
+    ),
 }
 """What an engine can do, and what it means where it cannot."""
 
@@ -28,6 +37,16 @@ _NEEDS: Final[Mapping[str, str]] = {
     "squeeze-processes": "pids",
     "crash": "host-pid",
     "freeze-process": "host-pid",
+    "partition": "netfilter",
+    "isolate": "netfilter",
+    "lose-packets": "netfilter",
+    "reset-connections": "netfilter",
+    "black-hole": "netfilter",
+    "fail-names": "netfilter",
+    "delay-packets": "nfqueue",
+    "duplicate-packets": "nfqueue",
+    "reorder-packets": "nfqueue",
+    "limit-bandwidth": "nfqueue",
 }
 
 
@@ -37,18 +56,34 @@ def why_not(kind: str, abilities: Collection[str]) -> str:
     return ABILITIES[need] if need is not None and need not in abilities else ""
 
 
-def refuse_impossible(experiment: Mapping[str, Any], abilities: Collection[str]) -> None:
+def wanted_by(experiment: Mapping[str, Any]) -> frozenset[str]:
+    """The abilities without which not all faults of *experiment* can be done."""
+    kinds = (kind for _, kind in _faults_of(experiment))
+    return frozenset(_NEEDS[kind] for kind in kinds if kind in _NEEDS)
+
+
+def refuse_impossible(experiment: Mapping[str, Any], runtime: Runtime) -> None:
     """
     Check that every fault of *experiment* can be done.
 
     Raises:
         UsageError: One cannot; it says which, and why.
     """
-    for activity in experiment.get("method") or ():
-        provider = activity.get("provider") or {}
-        action = str(provider.get("func"))
-        kind = kind_of_action(action) if provider.get("module") == ACTIONS else None
-        reason = why_not(kind.kind, abilities) if kind else ""
+    wanted = wanted_by(experiment)
+    abilities = runtime.abilities(wanted) if wanted else frozenset[str]()
+    for action, kind in _faults_of(experiment):
+        reason = why_not(kind, abilities)
         if reason:
             message = f"{action} cannot be done on this host: {reason}. Nothing was touched"
             raise UsageError(message)
+
+
+def _faults_of(experiment: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Action and kind of each fault; those that only a ``ref`` repeats are listed once."""
+    for part in ("method", "rollbacks"):
+        for activity in experiment.get(part) or ():
+            provider = activity.get("provider") or {}
+            action = str(provider.get("func"))
+            kind = kind_of_action(action) if provider.get("module") == ACTIONS else None
+            if kind is not None:
+                yield action, kind.kind

@@ -1,0 +1,46 @@
+"""What an engine can do: what it says of itself, and what only trying tells."""
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from k2chaos.errors import FaultError, TargetError
+from k2chaos.system.runtime import HelperCall
+
+logger = logging.getLogger("chaostoolkit")
+
+_RULES: Final[Mapping[str, str]] = {
+    "netfilter": "-m statistic --mode random --probability 0.5 -j DROP",
+    "nfqueue": "-j NFQUEUE --queue-num 1 --queue-bypass",
+}
+"""A rule that the kernel takes only where it can do it."""
+BY_HELPER: Final = frozenset(_RULES)
+"""What the engine does not know of itself."""
+_TRY: Final = HelperCall(
+    ("sh", "-c", "\n".join(
+        f"iptables -w 5 -A OUTPUT {rule} && echo {name}" for name, rule in _RULES.items()
+    ) + "\ntrue"),
+    capabilities=("NET_ADMIN", "NET_RAW"),
+)  # fmt: skip
+"""In a network namespace of its own, which ends with it."""
+
+
+def said(info: Mapping[str, Any]) -> frozenset[str]:
+    """The abilities that the engine's account of itself shows."""
+    options = " ".join(info.get("SecurityOptions") or ())
+    can = {
+        "cpu": info.get("CpuCfsQuota", False),
+        "memory": info.get("MemoryLimit", False) and info.get("SwapLimit", False),
+        "pids": info.get("PidsLimit", False),
+        "host-pid": "rootless" not in options and "userns" not in options,
+    }
+    return frozenset(name for name, is_there in can.items() if is_there)
+
+
+def tried(run_helper: Callable[[HelperCall], str]) -> frozenset[str]:
+    """The abilities that a helper shows by doing it to itself; none where no helper can be run."""
+    try:
+        return frozenset(run_helper(_TRY).split())
+    except (FaultError, TargetError) as error:
+        logger.warning("whether the host has a packet filter cannot be tried: %s", error)
+        return frozenset()

@@ -1,0 +1,53 @@
+"""What a run refuses before anything is touched."""
+
+from pathlib import Path
+
+import pytest
+
+from k2chaos.errors import UsageError
+from k2chaos.pipeline_file import PipelineFile
+from k2chaos.system.faults.needs import ABILITIES
+from k2chaos.system.interrupt import Interrupt
+from k2chaos.system.run import Request, begin_run, has_run
+from tests.fakes.clock import FakeClock
+from tests.fakes.pipelines import lab_pipeline
+from tests.fakes.runtime import FakeRuntime
+
+
+@pytest.mark.parametrize(
+    "action, ability",
+    [
+        ("squeeze_cpu", "cpu"),
+        ("squeeze_memory", "memory"),
+        ("squeeze_processes", "pids"),
+        ("crash", "host-pid"),
+        ("partition", "netfilter"),
+        ("delay_packets", "nfqueue"),
+    ],
+)
+def test_a_run_with_a_fault_that_this_host_cannot_do_is_refused(
+    action: str, ability: str, tmp_path: Path
+) -> None:
+    runtime = FakeRuntime(able=frozenset(ABILITIES) - {ability})
+    for service in lab_pipeline().all_services:
+        runtime.add(service)
+    provider = {"type": "python", "module": "k2chaos.actions", "func": action}
+    experiment = {"method": [{"type": "action", "name": "break it", "provider": provider}]}
+    environ = {"XDG_STATE_HOME": str(tmp_path / "state"), "K2CHAOS_JOURNALS": str(tmp_path / "j")}
+
+    with pytest.raises(UsageError) as refusal:
+        begin_run(
+            Request("one", "a claim", experiment),
+            PipelineFile(tmp_path / "lab.yaml", lab_pipeline(), "", ()),
+            FakeClock(),
+            Interrupt(),
+            environ,
+            lambda: runtime,
+        )
+
+    expected = f"{action} cannot be done on this host: {ABILITIES[ability]}. Nothing was touched"
+    assert expected == str(refusal.value)
+    assert ([], {}) == (runtime.sent, runtime.marked)
+    assert [] == [one for one in tmp_path.rglob("*") if one.is_file()]
+    assert not (tmp_path / "j").exists()
+    assert not has_run()
