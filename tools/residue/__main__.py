@@ -4,10 +4,11 @@ The long form: so many trials, a table, and exit code 1 where anything was left.
 ``python -m tools.residue [trials [kind ...]]``; without kinds, all that there is a place for.
 """
 
+import contextlib
 import itertools
 import random
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Final
@@ -36,10 +37,12 @@ def main(words: Sequence[str]) -> int:
     kinds = words[1:] or kinds_for(with_lab=lab_is_up(engine))
     running = run_all(itertools.islice(trials(engine, kinds), count))
     results = []
-    for result in track(running, "trials", count, console=Console(stderr=True)):
-        results.append(result)
-        for line in result.residue:  # at once: a thousand take long
-            print(f"{result.trial}: {line}", flush=True)
+    with contextlib.suppress(KeyboardInterrupt):  # what there is by then is worth its table
+        for result in track(running, "trials", count, console=Console(stderr=True)):
+            results.append(result)
+            for line in result.residue:  # at once: a thousand take long
+                print(f"{result.trial}: {line}", flush=True)
+    running.close()
     left = oracle.helpers(engine)
     output.print(table(results))
     residues = sum(bool(result.residue) for result in results)
@@ -55,15 +58,19 @@ def kinds_for(*, with_lab: bool) -> tuple[str, ...]:
     return tuple(kind for kind in KINDS if kind not in DATA_EXAMPLES)
 
 
-def run_all(every: Iterable[Trial]) -> Iterator[Result]:
+def run_all(every: Iterable[Trial]) -> Generator[Result]:
     """The results as they come: of several at once, and of one at a time on the lab."""
     with ThreadPoolExecutor(AT_ONCE) as own, ThreadPoolExecutor(1) as lab:
         running: list[Future[Result]] = [
             (lab if trial.kind in DATA_EXAMPLES else own).submit(run_trial, trial)
             for trial in every
         ]
-        for done in as_completed(running):
-            yield done.result()
+        try:
+            for done in as_completed(running):
+                yield done.result()
+        finally:
+            for one in running:
+                one.cancel()
 
 
 def trials(engine: str, kinds: Sequence[str] = tuple(KINDS)) -> Iterator[Trial]:

@@ -25,6 +25,8 @@ from tools.residue.lab_oracle import Lab, look_at_lab, services
 from tools.residue.victim import SERVICE, Trial
 
 LAB_PIPELINE: Final = Path(__file__).resolve().parents[2] / "pipelines" / "lab.yaml"
+_last_look: Final[dict[str, dict[str, Any]]] = {}
+"""At the lab of an engine, by the trial before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +35,13 @@ class Place:
     One such thing.
 
     Attributes:
-        look: All that a fault may change of it, by the oracle's account.
+        before: All that a fault may change of it, by the oracle's account, before there was one.
+        look: The same now.
         pipeline_file: What names it where it is no container.
         endpoint: What it is to a fault, where it is no container.
     """
 
+    before: dict[str, Any]
     look: Callable[[], dict[str, Any]]
     pipeline_file: Path | None = None
     endpoint: Endpoint | None = None
@@ -70,7 +74,8 @@ def _container(trial: Trial) -> Iterator[Place]:
     services = (SERVICE, PEER) if trial.kind in BETWEEN else (SERVICE,)
     network = "bridge" if trial.kind in BETWEEN else "none"
     with containers(trial.engine, trial.project, services, network) as (target, *_):
-        yield Place(partial(oracle.look, trial.engine, target))
+        look = partial(oracle.look, trial.engine, target)
+        yield Place(look(), look)
 
 
 @contextmanager
@@ -81,14 +86,22 @@ def _exchange(state: Path) -> Iterator[Place]:
         wait_until(lambda: subscriber.trades, "trades come", 60.0)
         look = partial(oracle.look_at_feed, exchange.control, exchange.stream)
         target = Endpoint("exchange", exchange.control)
-        yield Place(look, _pipeline_file(exchange, state), target)
+        yield Place(look(), look, _pipeline_file(exchange, state), target)
 
 
 @contextmanager
 def _lab(trial: Trial) -> Iterator[Place]:
     stage = "table" if trial.kind in OF_THE_TABLE else "topic"
     target = Endpoint(stage, _lab_tree()[stage]["name"])
-    yield Place(partial(look_at_lab, lab_on(trial.engine)), LAB_PIPELINE, target)
+    lab = lab_on(trial.engine)
+
+    def look() -> dict[str, Any]:
+        _last_look[trial.engine] = look_at_lab(lab)
+        return _last_look[trial.engine]
+
+    # What one trial ends with is what the next begins with: nothing can come between them unseen.
+    before = _last_look.pop(trial.engine, None) or look_at_lab(lab)
+    yield Place(before, look, LAB_PIPELINE, target)
 
 
 def lab_on(engine: str) -> Lab:

@@ -55,8 +55,7 @@ def run_trial(trial: Trial) -> Result:
 def _run_at(place: Place, trial: Trial) -> Result:
     """Hold the fault, be killed, wait for the heal, and look."""
     trial = replace(trial, pipeline_file=place.pipeline_file, endpoint=place.endpoint)
-    before = place.look()
-    residue = [f"before it began: {line}" for line in oracle.troubles(before)]
+    residue = [f"before it began: {line}" for line in oracle.troubles(place.before)]
     process = _processes.Process(target=hold, args=(trial,))
     process.start()
     process.join(GIVE_UP_SECONDS)
@@ -67,7 +66,7 @@ def _run_at(place: Place, trial: Trial) -> Result:
     if not _is_closed(trial):
         residue.append("the ledger: the fault is still open")
     took = time.monotonic() - died_at
-    residue += oracle.differences(before, place.look())
+    residue += oracle.differences(place.before, place.look())
     if process.is_alive():
         residue.append("the run: it was not killed")
         process.kill()
