@@ -71,3 +71,5 @@ DATA_EXAMPLES: Final[Mapping[str, Callable[[Any], Fault]]] = {
     "oversized-record": OversizedRecord,
 }
 """The same, on a topic or a table."""
+OF_THE_TABLE: Final = frozenset({"conflict-commits"})
+"""The kinds of those that are the table's."""
