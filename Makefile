@@ -104,7 +104,7 @@ chaos: lab ## Run every experiment
 bench: $(VENV)/.installed ## Measure what the docs quote, on a running lab (about six minutes)
 	@for script in audit lab rate api; do $(BIN)/python benchmarks/$$script.py || exit 1; done
 
-residue: setup ## Kill N runs (1000) at the steps of every fault; nothing may stay broken
+residue: setup ## Kill N runs (1000) at the steps of every fault (of topic and table: on the lab, if it is up)
 	@$(BIN)/python -m tools.residue $(N)
 
 soak: lab ## The lab over two hours: samples in journals/soak.jsonl, then the report

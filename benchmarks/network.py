@@ -35,7 +35,7 @@ DELAYS = ((10.0, 0.0), (50.0, 0.0), (100.0, 0.0), (100.0, 40.0), (500.0, 0.0))
 RECEIVE = """
 import socket
 one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUFFORCE, 1 << 26)
+one.setsockopt(socket.SOL_SOCKET, 33, 1 << 26)  # SO_RCVBUFFORCE
 one.bind(("0.0.0.0", 9009)); one.settimeout(2.0); print("ready", flush=True)
 count = 0
 try:

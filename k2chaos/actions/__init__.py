@@ -17,7 +17,20 @@ from k2chaos.actions.feed import (
     reorder_trades,
     stall_feed,
 )
-from k2chaos.actions.network import delay_packets, isolate, lose_packets, partition
+from k2chaos.actions.network import (
+    black_hole,
+    fail_names,
+    isolate,
+    partition,
+    reset_connections,
+)
+from k2chaos.actions.packets import (
+    delay_packets,
+    duplicate_packets,
+    limit_bandwidth,
+    lose_packets,
+    reorder_packets,
+)
 from k2chaos.actions.process import crash, freeze_process, kill, pause, restart, stop
 from k2chaos.actions.resources import squeeze_cpu, squeeze_memory, squeeze_processes
 from k2chaos.actions.table import conflict_commits
@@ -33,6 +46,7 @@ from k2chaos.actions.waiting import await_recovery
 
 __all__ = [
     "await_recovery",
+    "black_hole",
     "burst",
     "conflict_commits",
     "crash",
@@ -40,12 +54,15 @@ __all__ = [
     "delay_trades",
     "disconnect_storm",
     "disconnect_subscribers",
+    "duplicate_packets",
     "duplicate_trades",
+    "fail_names",
     "freeze_process",
     "impersonate_sink",
     "isolate",
     "join_group",
     "kill",
+    "limit_bandwidth",
     "lose_packets",
     "malform_frames",
     "oversized_record",
@@ -53,7 +70,9 @@ __all__ = [
     "pause",
     "poison_records",
     "refuse_connections",
+    "reorder_packets",
     "reorder_trades",
+    "reset_connections",
     "restart",
     "squeeze_cpu",
     "squeeze_memory",

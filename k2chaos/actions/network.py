@@ -1,15 +1,20 @@
-"""Actions that break the network between two roles, in the target's own network namespace."""
+"""Actions that break connections between two roles, in the target's own network namespace."""
 
 from typing import Any
 
 from chaoslib.types import Configuration, Secrets
 
 from k2chaos.system.amounts import refuse_bad_amount
-from k2chaos.system.between import hold_apart, hold_between, refuse_bad_direction
-from k2chaos.system.faults.network.delay import DelayPackets
-from k2chaos.system.faults.network.lossy import LosePackets
+from k2chaos.system.between import (
+    hold_apart,
+    hold_between,
+    refuse_bad_answer,
+    refuse_bad_direction,
+)
+from k2chaos.system.faults.network.connections import BlackHole, ResetConnections
+from k2chaos.system.faults.network.names import FailNames
 from k2chaos.system.faults.network.partition import Isolate, Partition
-from k2chaos.system.holding import Wish
+from k2chaos.system.holding import Wish, hold_for
 from k2chaos.system.run import current_run
 
 
@@ -93,10 +98,10 @@ def isolate(
     return hold_apart(current_run(), Isolate, Wish(role, duration, start_after), service=service)
 
 
-def lose_packets(
+def reset_connections(
     role: str,
     to: str,
-    percent: float = 10.0,
+    every_seconds: float = 1.0,
     duration: float = 15.0,
     service: str = "",
     to_service: str = "",
@@ -105,87 +110,115 @@ def lose_packets(
     secrets: Secrets = None,
 ) -> dict[str, Any]:
     """
-    Lose a share of the packets between a container and those of another role, on either way.
+    Reset every TCP connection between a container and those of another role, again and again.
 
-    TCP sends again what was lost, later and later. This is what a bad cable or a full queue looks
-    like.
+    Both ends get an error and may connect anew at once. This is what a firewall or a load balancer
+    does that forgets its connections.
+
+    Args:
+        role: Role of the container in whose namespace they are reset.
+        to: Role of the other end; all its containers.
+        every_seconds: How long from one time to the next, from 0.1 to 60.
+        duration: Seconds to hold the fault.
+        service: Which service, where *role* has several.
+        to_service: Which service, where *to* has several; by default all of them.
+        start_after: Seconds from the call to the effect; the fault is prepared meanwhile.
+
+    Returns:
+        As of ``partition``; the witness says how often a connection of its own was reset.
+
+    Raises:
+        UsageError: Both roles are the same, or *every_seconds* is out of range.
+        TargetNotReady: One end does not run, or did not answer the other before the fault.
+        FaultNotInjected: No connection was reset.
+        FaultNotHealed: Rules of the fault are still there.
+    """
+    refuse_bad_amount("every_seconds", every_seconds)
+    return hold_between(
+        current_run(),
+        ResetConnections,
+        Wish(role, duration, start_after),
+        to,
+        service=service,
+        to_service=to_service,
+        every_seconds=every_seconds,
+    )
+
+
+def black_hole(
+    role: str,
+    to: str,
+    duration: float = 15.0,
+    service: str = "",
+    to_service: str = "",
+    start_after: float = 0.0,
+    configuration: Configuration = None,
+    secrets: Secrets = None,
+) -> dict[str, Any]:
+    """
+    Let connections between a container and those of another role be accepted, and then be silent.
+
+    What is said over them vanishes on either way, also over those that are open; the ends see each
+    other alive. This is what a process that hangs, or a wrong packet size on the way, looks like.
 
     Args:
         role: Role of the container in whose namespace the packets are dropped.
         to: Role of the other end; all its containers.
-        percent: Chance of each packet to be lost, from 0.01 to 100.
         duration: Seconds to hold the fault.
         service: Which service, where *role* has several.
         to_service: Which service, where *to* has several; by default all of them.
         start_after: Seconds from the call to the effect; the fault is prepared meanwhile.
 
     Returns:
-        As of ``partition``; the witness counts the packets that were lost, and all of them.
+        As of ``partition``; the witness says that a connection was accepted, and not answered.
 
     Raises:
-        UsageError: Both roles are the same, or *percent* is out of range.
+        UsageError: Both roles are the same.
         TargetNotReady: One end does not run, or did not answer the other before the fault.
-        FaultNotInjected: No packet was lost.
+        FaultNotInjected: A connection is answered, or is not even accepted.
         FaultNotHealed: Rules of the fault are still there.
     """
-    refuse_bad_amount("percent", percent)
     return hold_between(
         current_run(),
-        LosePackets,
+        BlackHole,
         Wish(role, duration, start_after),
         to,
         service=service,
         to_service=to_service,
-        percent=percent,
     )
 
 
-def delay_packets(
+def fail_names(
     role: str,
-    to: str,
-    milliseconds: float = 100.0,
-    jitter_milliseconds: float = 0.0,
+    answer: str = "error",
     duration: float = 15.0,
     service: str = "",
-    to_service: str = "",
     start_after: float = 0.0,
     configuration: Configuration = None,
     secrets: Secrets = None,
 ) -> dict[str, Any]:
     """
-    Hold back what a container sends to those of another role, so that every exchange takes longer.
+    Let a container resolve no names: neither those of its peers nor any other.
 
-    This is what a far-away data centre or a busy link looks like.
+    Connections that are open go on; who connects anew cannot.
 
     Args:
-        role: Role of the container whose packets are held back.
-        to: Role of the other end; all its containers.
-        milliseconds: How much longer a round trip takes.
-        jitter_milliseconds: Each packet waits so much more or less, evenly spread; at most half of
-            *milliseconds*. Packets may overtake each other then.
+        role: Role of the container.
+        answer: ``error``: a question fails at once; ``silence``: it takes the resolver's patience.
         duration: Seconds to hold the fault.
-        service: Which service, where *role* has several.
-        to_service: Which service, where *to* has several; by default all of them.
+        service: Which service, where the role has several.
         start_after: Seconds from the call to the effect; the fault is prepared meanwhile.
 
     Returns:
-        As of ``partition``; the witness has the round trip that each peer measured.
+        As of ``partition``; the witness asks for a name from within the container's namespace.
 
     Raises:
-        UsageError: Both roles are the same, or a time is out of range.
-        TargetNotReady: One end does not run, or the round trip was as long before the fault.
-        FaultNotInjected: A round trip is as short as before.
+        UsageError: *answer* is none.
+        TargetNotReady: It does not run, or the engine resolves no names for it (as in its default
+            network).
+        FaultNotInjected: Names are still resolved.
         FaultNotHealed: Rules of the fault are still there.
     """
-    refuse_bad_amount("milliseconds", milliseconds)
-    refuse_bad_amount("jitter_milliseconds", jitter_milliseconds)
-    return hold_between(
-        current_run(),
-        DelayPackets,
-        Wish(role, duration, start_after),
-        to,
-        service=service,
-        to_service=to_service,
-        milliseconds=milliseconds,
-        jitter_milliseconds=jitter_milliseconds,
-    )
+    refuse_bad_answer(answer)
+    wish = Wish(role, duration, start_after)
+    return hold_for(current_run(), FailNames, wish, service=service, answer=answer)

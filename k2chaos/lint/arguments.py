@@ -21,10 +21,12 @@ from k2chaos.lint.shape import is_number
 from k2chaos.pipeline import ROLES, STAGES, Pipeline
 from k2chaos.system.amounts import AMOUNTS, what_is_wrong
 from k2chaos.system.bounds import LONGEST_START_SECONDS
+from k2chaos.system.faults.network.names import ANSWERS
 from k2chaos.system.faults.network.partition import DIRECTIONS
 from k2chaos.system.faults.records import PoisonKind
 
 Doors = Callable[[str], ModuleType | None]
+_Meaning = Callable[[Any, inspect.Parameter, Pipeline | None], str | None]
 
 DOORS: Final = ("k2chaos.actions", "k2chaos.probes", "k2chaos.tolerances", CONTROL_MODULE)
 _KINDS: Final = {"k2chaos.actions": "action", "k2chaos.probes": "probe"}
@@ -252,18 +254,18 @@ def _is_poison(value: Any, _parameter: inspect.Parameter, _pipeline: Pipeline | 
     return None if value in kinds else f'"{value}" is no poison; there are {", ".join(kinds)}'
 
 
-def _is_direction(
-    value: Any, _parameter: inspect.Parameter, _pipeline: Pipeline | None
-) -> str | None:
-    if value in DIRECTIONS:
-        return None
-    return f'"{value}" is no direction; there are {", ".join(DIRECTIONS)}'
+def _is_one_of(noun: str, words: tuple[str, ...]) -> _Meaning:
+    def judge(value: Any, _parameter: inspect.Parameter, _pipeline: Pipeline | None) -> str | None:
+        return None if value in words else f'"{value}" is no {noun}; there are {", ".join(words)}'
+
+    return judge
 
 
-_MEANINGS: Final[Mapping[str, Callable[[Any, inspect.Parameter, Pipeline | None], str | None]]] = {
+_MEANINGS: Final[Mapping[str, _Meaning]] = {
     "role": _is_role,
     "to": _is_role,
-    "direction": _is_direction,
+    "direction": _is_one_of("direction", DIRECTIONS),
+    "answer": _is_one_of("answer", ANSWERS),
     "stage": _is_stage,
     "duration": _is_duration,
     "count": _is_positive,

@@ -23,12 +23,18 @@ AMOUNTS: Final[Mapping[str, Bounds]] = {
     "headroom": Bounds(0, 100_000, is_whole=True),
     "headroom_mib": Bounds(0, 1_000_000, is_whole=True),
     "bytes_per_second": Bounds(1, 1e9),
+    "kbit_per_second": Bounds(16, 40_000),
     "max_bytes": Bounds(1, 1e9, is_whole=True),
     "per_second": Bounds(1, 50),
     "records": Bounds(1, 10, is_whole=True),
     "size": Bounds(1, 1e8, is_whole=True),
 }
-"""By the name of the argument."""
+"""
+By the name of the argument.
+
+``kbit_per_second``: a watcher in a container on a small machine measures up to three times the most
+that may be asked for, and must see twice as much before as during the fault.
+"""
 
 
 def what_is_wrong(name: str, value: Any) -> str | None:

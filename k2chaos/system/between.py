@@ -5,6 +5,7 @@ from typing import Any
 
 from k2chaos.errors import ContainerNotFound, UsageError
 from k2chaos.system.faults import Fault
+from k2chaos.system.faults.network.names import ANSWERS
 from k2chaos.system.faults.network.partition import DIRECTIONS
 from k2chaos.system.holding import Wish, hold_for
 from k2chaos.system.run import Run
@@ -85,6 +86,18 @@ def refuse_bad_direction(direction: Any) -> None:
     """
     if direction not in DIRECTIONS:
         message = f"direction must be one of {', '.join(DIRECTIONS)}, not {direction!r}"
+        raise UsageError(message)
+
+
+def refuse_bad_answer(answer: Any) -> None:
+    """
+    Check what becomes of a question for a name.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    if answer not in ANSWERS:
+        message = f"answer must be one of {', '.join(ANSWERS)}, not {answer!r}"
         raise UsageError(message)
 
 

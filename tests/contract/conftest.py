@@ -6,6 +6,9 @@ import pytest
 
 from k2chaos.errors import EngineUnreachable
 from k2chaos.system.engine import DockerRuntime, connect
+from tests.contract.namespaces import start
+
+__all__ = ["engine", "start"]
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,8 @@ by rules that it lists itself.
 """
 
 import statistics
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
@@ -21,63 +19,29 @@ from k2chaos.system.faults.network.delay import DelayPackets
 from k2chaos.system.faults.network.lossy import LosePackets
 from k2chaos.system.faults.network.partition import Direction, Isolate, Partition
 from k2chaos.system.runtime import Container
-from tests.contract.containers import docker, start_container
+from tests.contract.containers import docker
 from tests.contract.holding import holding_on
+from tests.contract.namespaces import Starter, address_of, inside, rules_of
 from tests.contract.waiting import wait_until
 from tools.residue import oracle
-
-Starter = Callable[[str], Container]
-
-
-@pytest.fixture
-def start(engine: DockerRuntime) -> Iterator[Starter]:
-    """Starts services of one project in one network, which are removed at the end."""
-    project = f"k2chaos-test-{uuid4().hex[:8]}"
-    docker(engine.engine, "network", "create", project)
-    names: list[str] = []
-
-    def one(service: str) -> Container:
-        script = "trap 'exit 0' TERM; sleep 1000 & wait"
-        names.append(
-            start_container(engine.engine, project, service, network=project, script=script)
-        )
-        return Container(engine.engine, project, service)
-
-    try:
-        yield one
-    finally:
-        docker(engine.engine, "rm", "--force", *names)
-        docker(engine.engine, "network", "rm", project)
-
-
-def _in(
-    engine: DockerRuntime, container: Container, *words: str
-) -> subprocess.CompletedProcess[str]:
-    command = ("nsenter", "--target", str(engine.state(container).pid), "--net", *words)
-    return subprocess.run(command, check=False, capture_output=True, text=True)
-
-
-def _rules(engine: DockerRuntime, container: Container) -> list[str]:
-    listed = _in(engine, container, "iptables-save").stdout.splitlines()
-    return [line for line in listed if "K2C" in line]
 
 
 def _hears(engine: DockerRuntime, one: Container, other: Container) -> bool:
     """Whether *one* hears anything when it knocks at *other*: a refusal comes at once."""
     (address,) = engine.addresses(other).values()
     knock = f"exec 3<>/dev/tcp/{address}/7"
-    return "refused" in _in(engine, one, "timeout", "0.5", "bash", "-c", knock).stderr
+    return "refused" in inside(engine, one, "timeout", "0.5", "bash", "-c", knock).stderr
 
 
 def _arrives(engine: DockerRuntime, one: Container, other: Container) -> bool:
     """Whether what *one* sends arrives at *other*, which need not be able to answer."""
     (source,) = engine.addresses(one).values()
     count = ("-t", "raw", "-I", "PREROUTING", "-s", source, "-p", "udp", "-j", "ACCEPT")
-    _in(engine, other, "iptables", *count)
+    inside(engine, other, "iptables", *count)
     (address,) = engine.addresses(other).values()
-    _in(engine, one, "bash", "-c", f"echo x >/dev/udp/{address}/7")
-    listed = _in(engine, other, "iptables", "-t", "raw", "-vnxL", "PREROUTING").stdout
-    _in(engine, other, "iptables", "-t", "raw", "-F")
+    inside(engine, one, "bash", "-c", f"echo x >/dev/udp/{address}/7")
+    listed = inside(engine, other, "iptables", "-t", "raw", "-vnxL", "PREROUTING").stdout
+    inside(engine, other, "iptables", "-t", "raw", "-F")
     return listed.splitlines()[2].split()[0] != "0"
 
 
@@ -90,13 +54,13 @@ def test_a_partition_cuts_off_one_and_nobody_else(
     with held(Partition(sink, (broker,)), 20.0, holding_on(System(engine), tmp_path)) as hold:
         during = (_hears(engine, broker, sink), _hears(engine, sink, broker))
         others = (_hears(engine, store, sink), _hears(engine, sink, store))
-        rules = _rules(engine, sink)
+        rules = rules_of(engine, sink)
 
     assert (True, True) == before
     assert (False, False) == during
     assert (True, True) == others
     assert 5 == len(rules), rules  # the chain, two rules, two hooks
-    assert [] == _rules(engine, sink) == _rules(engine, broker)
+    assert [] == rules_of(engine, sink) == rules_of(engine, broker)
     assert _hears(engine, broker, sink)
     assert _hears(engine, sink, broker)
     assert () == engine.helpers(hold.fault.tag)
@@ -117,13 +81,13 @@ def test_a_partition_of_one_way_lets_the_other_way_arrive(
 
     with held(fault, 20.0, holding_on(System(engine), tmp_path)):
         arrived = _arrives(engine, sink, broker)
-        drops = _in(engine, sink, "iptables-save", "-c").stdout
-        _in(engine, broker, "bash", "-c", f"echo x >/dev/udp/{_address(engine, sink)}/7")
+        drops = inside(engine, sink, "iptables-save", "-c").stdout
+        inside(engine, broker, "bash", "-c", f"echo x >/dev/udp/{address_of(engine, sink)}/7")
 
     side = "-d" if direction == "out" else "-s"
     assert out == arrived
-    assert f"-A K2C-{fault.tag} {side} {_address(engine, broker)}/32 -j DROP" in drops
-    assert into == (f"-s {_address(engine, broker)}/32 -j DROP" not in drops)
+    assert f"-A K2C-{fault.tag} {side} {address_of(engine, broker)}/32 -j DROP" in drops
+    assert into == (f"-s {address_of(engine, broker)}/32 -j DROP" not in drops)
 
 
 def test_healing_one_from_the_ledger_leaves_the_other(
@@ -138,14 +102,14 @@ def test_healing_one_from_the_ledger_leaves_the_other(
     from_ledger = fault_from_json(fault_to_json(one))
     from_ledger.heal(system)
     from_ledger.heal(system)
-    left = _rules(engine, sink)
+    left = rules_of(engine, sink)
     heard = (_hears(engine, broker, sink), _hears(engine, store, sink))
     other.heal(system)
 
     assert all(other.tag in rule for rule in left)
     assert 5 == len(left)
     assert (True, False) == heard
-    assert [] == _rules(engine, sink)
+    assert [] == rules_of(engine, sink)
     assert not other.observe(system).active
 
 
@@ -159,7 +123,7 @@ def test_a_restart_takes_the_rules_with_it_and_ends_the_fault_early(
         wait_until(lambda: engine.state(sink).is_running, "it runs again")
 
     assert hold.ended_early
-    assert [] == _rules(engine, sink)
+    assert [] == rules_of(engine, sink)
     assert _hears(engine, broker, sink)
     assert () == engine.helpers(hold.fault.tag)
 
@@ -168,7 +132,7 @@ def test_a_target_that_somebody_else_has_cut_off_is_no_target(
     engine: DockerRuntime, start: Starter, tmp_path: Path
 ) -> None:
     sink, broker = start("sink"), start("broker")
-    _in(engine, sink, "iptables", "-A", "INPUT", "-s", _address(engine, broker), "-j", "DROP")
+    inside(engine, sink, "iptables", "-A", "INPUT", "-s", address_of(engine, broker), "-j", "DROP")
 
     with (
         pytest.raises(TargetNotReady, match="before anything was done"),
@@ -176,8 +140,8 @@ def test_a_target_that_somebody_else_has_cut_off_is_no_target(
     ):
         pytest.fail("the body ran without a witness")
 
-    assert [] == _rules(engine, sink)
-    assert "DROP" in _in(engine, sink, "iptables-save").stdout
+    assert [] == rules_of(engine, sink)
+    assert "DROP" in inside(engine, sink, "iptables-save").stdout
 
 
 def test_rules_on_a_wrong_address_are_no_partition(
@@ -191,7 +155,7 @@ def test_rules_on_a_wrong_address_are_no_partition(
     ):
         pytest.fail("the body ran without a witness")
 
-    assert [] == _rules(engine, sink)
+    assert [] == rules_of(engine, sink)
 
 
 class _Astray(Partition):
@@ -199,11 +163,6 @@ class _Astray(Partition):
 
     def rules_about(self, peer: str) -> Iterator[str]:
         yield "-s 192.0.2.1 -j DROP"
-
-
-def _address(engine: DockerRuntime, container: Container) -> str:
-    (address,) = engine.addresses(container).values()
-    return address
 
 
 def test_what_the_oracle_lists_is_as_before(
@@ -224,17 +183,17 @@ def test_whoever_is_isolated_still_hears_the_host(
     engine: DockerRuntime, start: Starter, tmp_path: Path
 ) -> None:
     sink, broker, store = start("sink"), start("broker"), start("store")
-    gateway = _in(engine, sink, "ip", "route", "show", "default").stdout.split()[2]
+    gateway = inside(engine, sink, "ip", "route", "show", "default").stdout.split()[2]
     knock = ("timeout", "0.5", "bash", "-c", f"exec 3<>/dev/tcp/{gateway}/7")
 
     with held(Isolate(sink, (broker, store)), 20.0, holding_on(System(engine), tmp_path)) as hold:
         heard = [_hears(engine, peer, sink) for peer in (broker, store)]
-        host = _in(engine, sink, *knock).stderr
+        host = inside(engine, sink, *knock).stderr
 
     assert {"broker": None, "store": None} == hold.witness["injected"]["answered_ms"]
     assert [False, False] == heard
     assert "refused" in host
-    assert [] == _rules(engine, sink)
+    assert [] == rules_of(engine, sink)
 
 
 def test_the_share_that_is_lost_is_the_one_asked_for(
@@ -244,20 +203,20 @@ def test_the_share_that_is_lost_is_the_one_asked_for(
     (source,) = engine.addresses(broker).values()
     (address,) = engine.addresses(sink).values()
     count = ("iptables", "-I", "OUTPUT", "-p", "udp", "--dport", "7", "-j", "ACCEPT")
-    _in(engine, broker, *count)
+    inside(engine, broker, *count)
     fault = LosePackets(sink, (broker,), percent=20)
 
     with held(fault, 60.0, holding_on(System(engine), tmp_path)):
         # Counted by the test's own rule behind the fault's: what was not lost on the way in.
-        _in(engine, sink, "iptables", "-A", "INPUT", "-s", source, "-p", "udp", "--dport", "7")
+        inside(engine, sink, "iptables", "-A", "INPUT", "-s", source, "-p", "udp", "--dport", "7")
         script = f"exec 3>/dev/udp/{address}/7; for i in {{1..20000}}; do echo x >&3; done"
-        _in(engine, broker, "bash", "-c", f"{script} 2>/dev/null")
-        sent = _packets(_in(engine, broker, "iptables", "-vnxL", "OUTPUT").stdout, "dpt:7")
-        arrived = _packets(_in(engine, sink, "iptables", "-vnxL", "INPUT").stdout, "dpt:7")
+        inside(engine, broker, "bash", "-c", f"{script} 2>/dev/null")
+        sent = _packets(inside(engine, broker, "iptables", "-vnxL", "OUTPUT").stdout, "dpt:7")
+        arrived = _packets(inside(engine, sink, "iptables", "-vnxL", "INPUT").stdout, "dpt:7")
 
     assert 18_000 < sent
     assert 0.18 < 1 - arrived / sent < 0.22, (sent, arrived)
-    assert [] == _rules(engine, sink)
+    assert [] == rules_of(engine, sink)
 
 
 def _packets(listing: str, what: str) -> int:
@@ -280,7 +239,7 @@ def test_a_delayed_round_trip_is_as_long_as_asked_and_short_again_after(
     assert 100 <= during < 110
     assert other < 20
     assert after < 20
-    assert [] == _rules(engine, sink)
+    assert [] == rules_of(engine, sink)
     assert () == engine.helpers(fault.tag)
 
 
@@ -303,7 +262,7 @@ def test_a_delay_whose_helper_died_lets_everything_pass_and_ended_early(
 
     assert passed < 20
     assert hold.ended_early
-    assert [] == _rules(engine, sink)
+    assert [] == rules_of(engine, sink)
 
 
 def _round_trip_ms(engine: DockerRuntime, one: Container, other: Container) -> float:
@@ -315,5 +274,5 @@ def _round_trip_ms(engine: DockerRuntime, one: Container, other: Container) -> f
         "    try: socket.create_connection((sys.argv[1], 7), 2)\n"
         "    except ConnectionRefusedError: print((time.monotonic() - began) * 1000)\n"
     )
-    said = _in(engine, one, "python3", "-c", script, _address(engine, other)).stdout
+    said = inside(engine, one, "python3", "-c", script, address_of(engine, other)).stdout
     return statistics.median(map(float, said.split()))

@@ -354,18 +354,19 @@ def test_a_squeezed_container_has_the_limit_of_before_again(
 
 SLEEP = HelperCall(("sleep", "infinity"))
 TRY = ("python3", "/opt/k2chaos/watch.py")
+HOW = ("knock", '{"patience_seconds": 1}')
 
 
 def test_a_helper_that_lasts_is_found_by_its_tag_and_is_told_things(bench: Bench) -> None:
     runtime, tag = bench.runtime, uuid.uuid4().hex[:8]
     peer = bench.add_peer()
     (address,) = runtime.addresses(bench.target).values()
-    watch_it = HelperCall((*TRY, "0", "1", "0", address), network_of=peer)
+    watch_it = HelperCall((*TRY, "0", *HOW, address), network_of=peer)
     try:
         runtime.start_helper(watch_it, tag, "watcher")
         wait_until(lambda: runtime.helper_said(tag, "watcher"), "it says something")
         names = runtime.helpers(tag)
-        told = runtime.tell_helper(tag, "watcher", (*TRY, "1", "1", "0", address))
+        told = runtime.tell_helper(tag, "watcher", (*TRY, "1", *HOW, address))
         lines = runtime.helper_said(tag, "watcher")
     finally:
         runtime.remove_helpers(tag)
@@ -373,18 +374,18 @@ def test_a_helper_that_lasts_is_found_by_its_tag_and_is_told_things(bench: Bench
 
     assert ("watcher",) == names
     for line in (told, *lines):
-        assert 0 < json.loads(line)["answered_ms"][address] < 1000
+        assert 0 < json.loads(line)["saw"][address]["answered_ms"] < 1000
     assert () == runtime.helpers(tag)
     with pytest.raises(ContainerNotFound):
         runtime.helper_said(tag, "watcher")
     with pytest.raises(ContainerNotFound):
-        runtime.tell_helper(tag, "watcher", (*TRY, "1", "1", "0", address))
+        runtime.tell_helper(tag, "watcher", (*TRY, "1", *HOW, address))
 
 
 def test_a_helper_cannot_join_the_network_of_what_is_down_and_leaves_nothing(bench: Bench) -> None:
     runtime, tag = bench.runtime, uuid.uuid4().hex[:8]
     runtime.send(bench.target, "kill")
-    call = HelperCall((*TRY, "1", "1", "0", "127.0.0.1"), network_of=bench.target)
+    call = HelperCall((*TRY, "1", *HOW, "127.0.0.1"), network_of=bench.target)
 
     with pytest.raises(TargetNotReady):
         runtime.start_helper(call, tag, "watcher")

@@ -8,8 +8,12 @@ from k2chaos.system.faults import Fault
 from k2chaos.system.faults.feed import FEED_FAULTS, Burst, FeedFault
 from k2chaos.system.faults.freeze import Freeze
 from k2chaos.system.faults.group import ImpersonateSink, JoinGroup
-from k2chaos.system.faults.network.delay import DelayPackets
+from k2chaos.system.faults.network.bandwidth import LimitBandwidth
+from k2chaos.system.faults.network.connections import BlackHole, ResetConnections
+from k2chaos.system.faults.network.delay import DelayPackets, ReorderPackets
+from k2chaos.system.faults.network.duplicate import DuplicatePackets
 from k2chaos.system.faults.network.lossy import LosePackets
+from k2chaos.system.faults.network.names import FailNames
 from k2chaos.system.faults.network.partition import Isolate, Partition
 from k2chaos.system.faults.process import Crash, Kill, Pause, Restart, Stop
 from k2chaos.system.faults.records import OversizedRecord, PoisonRecords
@@ -37,11 +41,20 @@ EXAMPLES: Final[Mapping[str, Callable[[Any], Fault]]] = {
     "squeeze-processes": SqueezeProcesses,
     "partition": lambda target: Partition(target, _peers(target)),
     "isolate": lambda target: Isolate(target, _peers(target)),
+    "black-hole": lambda target: BlackHole(target, _peers(target)),
+    "reset-connections": lambda target: ResetConnections(target, _peers(target)),
+    "reorder-packets": lambda target: ReorderPackets(target, _peers(target)),
+    "duplicate-packets": lambda target: DuplicatePackets(target, _peers(target)),
+    "limit-bandwidth": lambda target: LimitBandwidth(target, _peers(target)),
+    "fail-names": FailNames,
     "delay-packets": lambda target: DelayPackets(target, _peers(target)),
     "lose-packets": lambda target: LosePackets(target, _peers(target)),
 }
 """The name of a kind, and what makes an example of it on a container."""
-BETWEEN: Final = frozenset({"partition", "isolate", "lose-packets", "delay-packets"})
+BETWEEN: Final = frozenset(
+    {"partition", "isolate", "black-hole", "reset-connections", "lose-packets", "delay-packets",
+     "reorder-packets", "duplicate-packets", "limit-bandwidth"}
+)  # fmt: skip
 """The kinds whose example needs the peer."""
 
 _OF_THE_FEED: Final[tuple[type[FeedFault], ...]] = (*FEED_FAULTS, Burst)
@@ -58,3 +71,5 @@ DATA_EXAMPLES: Final[Mapping[str, Callable[[Any], Fault]]] = {
     "oversized-record": OversizedRecord,
 }
 """The same, on a topic or a table."""
+OF_THE_TABLE: Final = frozenset({"conflict-commits"})
+"""The kinds of those that are the table's."""

@@ -2,64 +2,78 @@
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from k2chaos.errors import ContainerNotFound
+from k2chaos.system.faults.network.names import RESOLVER
 from k2chaos.system.runtime import Container, HelperCall
+
+_ROUND_TRIP_MS = 0.1
+_BYTES_PER_SECOND = 20e6
+
+
+@dataclass
+class Chain:
+    """
+    One chain of our own; it is hooked or does nothing.
+
+    Attributes:
+        table: Of the packet filter.
+        met: Packets that met its first rule that does something.
+    """
+
+    table: str
+    rules: list[str] = field(default_factory=list)
+    hooks: list[str] = field(default_factory=list)
+    met: int = 0
 
 
 @dataclass
 class Namespace:
-    """
-    The network of one life of a container.
-
-    Attributes:
-        chains: Our own chains by name, each with its rules; a chain is hooked or does nothing.
-        dropped: Packets each chain has dropped.
-    """
+    """The network of one life of a container."""
 
     address: str
-    chains: dict[str, list[str]] = field(default_factory=dict)
-    hooked: set[str] = field(default_factory=set)
-    dropped: dict[str, int] = field(default_factory=dict)
+    chains: dict[str, Chain] = field(default_factory=dict)
 
     def restore(self, text: str) -> None:
         """What ``iptables-restore --noflush`` does."""
+        table = ""
         for line in text.splitlines():
-            if made := re.match(r":(\S+)", line):
-                self.chains[made[1]] = []
-                self.dropped[made[1]] = 0
-            elif hook := re.match(r"-I \S+ -j (\S+)", line):
-                self.hooked.add(hook[1])
+            if named := re.match(r"\*(\S+)", line):
+                table = named[1]
+            elif made := re.match(r":(\S+)", line):
+                self.chains[made[1]] = Chain(table)
+            elif hook := re.match(r"-I (\S+) -j (\S+)", line):
+                self.chains[hook[2]].hooks.append(hook[1])
             elif rule := re.match(r"-A (\S+) (.*)", line):
-                self.chains[rule[1]].append(rule[2])
+                self.chains[rule[1]].rules.append(rule[2])
 
-    def drops(self, peer: str) -> bool:
-        """Whether a packet from or to *peer* is lost here; it is counted."""
-        for chain in self.hooked:
-            rules = self.chains[chain]
-            # What drops a share, or data only, has something to count and lets the attempt pass.
-            about = [
-                rule
-                for rule in rules
-                if (rule.split()[1] == peer and "-j DROP" in rule) or "NFQUEUE" in rule
-            ]
-            self.dropped[chain] += bool(about)
-            if any(re.fullmatch(rf"-[sd] {re.escape(peer)} -j DROP", rule) for rule in rules):
-                return True
-        return False
+    def meets(self, peer: str, *words: str) -> str | None:
+        """The first rule in force about *peer* that has one of *words*; it counts a packet."""
+        for chain in self.chains.values():
+            for rule in chain.rules if chain.hooks else ():
+                if rule.split()[1] == peer and any(re.search(word, rule) for word in words):
+                    chain.met += 1
+                    return rule
+        return None
 
-    def listing(self) -> str:
-        """What ``iptables-save -c`` prints."""
-        lines = [f":{chain} - [0:0]" for chain in self.chains]
-        for chain in sorted(self.hooked):
-            lines += [f"[0:0] -A {hook} -j {chain}" for hook in ("INPUT", "OUTPUT")]
-        for chain, rules in self.chains.items():
-            first = next((rule for rule in rules if "-j DROP" in rule or "NFQUEUE" in rule), "")
-            lines += [
-                f"[{self.dropped[chain] if rule == first else 0}:0] -A {chain} {rule}"
-                for rule in rules
-            ]
+    def rules(self) -> list[str]:
+        """Of all chains."""
+        return [rule for chain in self.chains.values() for rule in chain.rules]
+
+    def listing(self, table: str = "") -> str:
+        """What ``iptables-save -c`` prints of one table, or of all."""
+        lines: list[str] = []
+        for name, chain in self.chains.items():
+            if table in {"", chain.table}:
+                lines.append(f":{name} - [0:0]")
+                lines += [f"[0:0] -A {hook} -j {name}" for hook in chain.hooks]
+                does = [rule for rule in chain.rules if re.search("DROP|NFQUEUE|RST", rule)]
+                counts = [chain.met if rule in does[:1] else 0 for rule in chain.rules]
+                pairs = zip(counts, chain.rules, strict=True)
+                lines += [f"[{count}:0] -A {name} {rule}" for count, rule in pairs]
         return "\n".join(lines)
 
 
@@ -91,6 +105,8 @@ class FakeNetwork:
         apart: Containers that are in no network.
         mute: Containers that answer nobody, whatever the rules.
         hurry_ms: By how much delays are too short.
+        ignored: What helpers do nothing of, in their own words (``twice``, ``reset``, ...).
+        noise: What attempts see whatever is done (``{"twice": 1}``).
     """
 
     namespaces: dict[Container, Namespace] = field(default_factory=dict)
@@ -98,6 +114,8 @@ class FakeNetwork:
     apart: set[Container] = field(default_factory=set)
     mute: set[Container] = field(default_factory=set)
     hurry_ms: float = 0.0
+    ignored: set[str] = field(default_factory=set)
+    noise: dict[str, Any] = field(default_factory=dict)
     numbers: dict[Container, int] = field(default_factory=dict)
 
     def addresses(self, container: Container) -> dict[str, str]:
@@ -141,33 +159,67 @@ class FakeNetwork:
     def answer_in(self, here: Namespace, command: tuple[str, ...]) -> str:
         """What *command* prints in the namespace *here*."""
         if command[0] == "iptables-save":
-            return here.listing()
+            return here.listing(command[-1])
         if "apply.py" in command[1]:
             here.restore(command[-1])
             return f"{command[2]}\n"
         if "watch.py" in command[1]:
-            answered = {address: self._round_trip_ms(here, address) for address in command[5:]}
-            return json.dumps({"at": 0.0, "answered_ms": answered}) + "\n"
+            how = json.loads(command[4])
+            saw = {one: self._saw(here, command[3], one, how) for one in command[5:]}
+            return json.dumps({"at": 0.0, "saw": saw}) + "\n"
         if "iptables -w" in command[-1]:
             (chain,) = {*re.findall(r"K2C-\w+", command[-1])}
-            here.hooked.discard(chain)
             here.chains.pop(chain, None)
+            return "0\n"
         return ""
 
-    def _round_trip_ms(self, here: Namespace, address: str) -> float | None:
+    def _saw(self, here: Namespace, way: str, address: str, how: dict[str, Any]) -> dict[str, Any]:
+        """What an attempt from *here* at *address* sees."""
+        if address == RESOLVER:
+            is_lost = here.meets(RESOLVER, "DROP")
+            return {"answered_ms": None if is_lost else _ROUND_TRIP_MS}
+        there = self._answering(address)
+        if there is None or there.meets(here.address, r"^-[sd] \S+ -j DROP$"):
+            lost = {"accepted_ms": None, "reset_seconds_ago": None, "twice": 0, "overtaken": 0}
+            return {"answered_ms": None, "bytes_per_second": None, **lost}
+        there.meets(here.address, "statistic")
+        return {**self._heard(here, there, way, how), **self.noise}
+
+    def _heard(
+        self, here: Namespace, there: Namespace, way: str, how: dict[str, Any]
+    ) -> dict[str, Any]:
+        if way == "echo":
+            is_lost = there.meets(here.address, "PSH -j DROP")
+            answered = None if is_lost else _ROUND_TRIP_MS
+            return {"accepted_ms": _ROUND_TRIP_MS, "answered_ms": answered}
+        if way == "keep":
+            is_reset = "reset" not in self.ignored and there.meets(here.address, "RST RST")
+            return {"answered_ms": _ROUND_TRIP_MS, "reset_seconds_ago": 0.0 if is_reset else None}
+        asked = {"late": 0.0, "twice": 0.0, "bytes_per_second": 0.0, "delay_ms": 0.0}
+        for one in self._queues(there, here.address):
+            asked |= {name: value for name, value in one.items() if name not in self.ignored}
+        took = _ROUND_TRIP_MS + asked["delay_ms"] - (self.hurry_ms if asked["delay_ms"] else 0)
+        count = how.get("count", 0)
+        return {
+            "answered_ms": took,
+            "twice": round(count * asked["twice"]),
+            "overtaken": round(count * asked["late"]),
+            "bytes_per_second": asked["bytes_per_second"] or _BYTES_PER_SECOND,
+        }
+
+    def _answering(self, address: str) -> Namespace | None:
         for container, there in self.namespaces.items():
-            if there.address == address:
-                is_silent = container in self.mute or there.drops(here.address)
-                return None if is_silent else 0.1 + self._delay_ms(there, here.address)
+            if there.address == address and container not in self.mute:
+                return there
         return None
 
-    def _delay_ms(self, there: Namespace, peer: str) -> float:
-        """What the queues of *there* hold a packet to *peer* back."""
-        rules = " ".join(rule for chain in there.hooked for rule in there.chains[chain])
-        numbers = re.findall(rf"-d {re.escape(peer)} -j NFQUEUE --queue-num (\d+)", rules)
-        consumers = (one.command for one in self.placed.values() if one.namespace is there)
-        return sum(
-            float(command[3]) - self.hurry_ms
-            for command in consumers
-            if "delay.py" in command[1] and command[2] in numbers
-        )
+    def _queues(self, there: Namespace, peer: str) -> Iterator[dict[str, float]]:
+        """What the helpers of *there* do to a packet to *peer*."""
+        there.meets(peer, "NFQUEUE")
+        queued = [rule for chain in there.chains.values() if chain.hooks for rule in chain.rules]
+        rule = rf"-d {re.escape(peer)} -j NFQUEUE --queue-num (\d+)"
+        numbers = re.findall(rule, "\n".join(queued))
+        for one in self.placed.values():
+            is_there = one.namespace is there and "hold_back.py" in one.command[1]
+            if is_there and one.command[2] in numbers:
+                yield json.loads(one.command[3])

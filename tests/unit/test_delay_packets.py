@@ -18,9 +18,12 @@ def test_the_round_trip_is_as_long_as_asked(tmp_path: Path) -> None:
     fault = DelayPackets(sink, (broker,), milliseconds=80, tag="00ff0000")
 
     with held(fault, 5.0, fake_holding(runtime, tmp_path)) as hold:
-        (rules,) = runtime.network.at(sink).chains.values()
+        rules = runtime.network.at(sink).rules()
 
-    assert ["-d 10.0.0.3 -j NFQUEUE --queue-num 255 --queue-bypass"] == rules
+    assert [
+        "-d 10.0.0.3 -m mark --mark 255 -j RETURN",
+        "-d 10.0.0.3 -j NFQUEUE --queue-num 255 --queue-bypass",
+    ] == rules
     assert {"kafka": 80.1} == hold.witness["injected"]["answered_ms"]
     assert not hold.ended_early
 

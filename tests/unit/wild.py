@@ -1,6 +1,7 @@
 """Pipeline files and experiments as people, and as nobody, would write them."""
 
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 from hypothesis import strategies as st
@@ -59,6 +60,9 @@ _MEANT: dict[str, st.SearchStrategy[Any]] = {
     "count": st.sampled_from((1, 1, 1, 2, 2, 2, 3, 6, 10**9, 0, -1)),
     "duration": _numbers,
     "start_after": st.sampled_from((0, 0, 0, 0, 1, 3600, 3601)),
+    "to_service": st.one_of(st.just(""), _names),
+    "direction": st.sampled_from(("both", "out", "in", "up")),
+    "answer": st.sampled_from(("error", "silence", "maybe")),
     "process": st.sampled_from(("java", "sh", "python", "", "1", "; reboot", "-1")),
 }
 
@@ -82,9 +86,10 @@ def pipelines(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @st.composite
-def _calls(draw: st.DrawFn, roles: tuple[str, ...]) -> dict[str, Any]:
-    func = draw(st.sampled_from(FAULTS))
+def _calls(draw: st.DrawFn, roles: tuple[str, ...], funcs: Sequence[str]) -> dict[str, Any]:
+    func = draw(st.sampled_from(funcs))
     meant = {**_MEANT, "role": st.sampled_from((*roles, *roles, *roles, *ROLES))}
+    meant["to"] = meant["role"]
     parameters = inspect.signature(getattr(actions, func)).parameters
     names = [name for name in parameters if name not in ("configuration", "secrets")]
     required = [name for name in names if parameters[name].default is inspect.Parameter.empty]
@@ -103,10 +108,10 @@ def _calls(draw: st.DrawFn, roles: tuple[str, ...]) -> dict[str, Any]:
 
 
 @st.composite
-def pairs(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A pipeline file, and an experiment with one to three actions that break something."""
+def pairs(draw: st.DrawFn, funcs: Sequence[str] = FAULTS) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A pipeline file, and an experiment with one to three actions of *funcs*."""
     pipeline = draw(pipelines())
-    method = draw(st.lists(_calls((*pipeline["services"],)), min_size=1, max_size=3))
+    method = draw(st.lists(_calls((*pipeline["services"],), funcs), min_size=1, max_size=3))
     experiment = {
         "title": "t",
         "description": "d",

@@ -73,7 +73,7 @@ def look_at_feed(control: str, stream: str) -> dict[str, Any]:
         ),
         "trades come": new.trades >= _TRADES,
         "the rate is plain": rate < _PLAIN_RATE,
-        "trades are late": late is None or late > _LATE_MS,
+        "trades come in time": late is not None and late <= _LATE_MS,
     }
 
 
@@ -85,6 +85,16 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
         for name in names
         if before.get(name) != after.get(name)
     ]
+
+
+def troubles(seen: dict[str, Any]) -> list[str]:
+    """What is not as it must be before a fault, for a look at it could not tell what one left."""
+    return [f"not so: {name}" for name, value in seen.items() if value is False]
+
+
+def processes(state: Path, session: int | None) -> list[str]:
+    """What lives on of a trial: in the *session* of its run, or naming its *state* directory."""
+    return [*_processes(str(state), str(session))]
 
 
 def helpers(engine: str) -> list[str]:
@@ -123,6 +133,17 @@ def _stopped(pid: int) -> Iterator[str]:
                 name, _, rest = (one / "stat").read_text(encoding="utf-8").rpartition(")")
                 if rest.split()[0] in {"T", "t"}:
                     yield name.partition("(")[2]
+        except OSError:
+            continue  # it has ended meanwhile
+
+
+def _processes(state: str, session: str) -> Iterator[str]:
+    for one in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (one / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            rest = (one / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+            if rest[0] != "Z" and (rest[3] == session or state in words):
+                yield f"{one.name} {words}"
         except OSError:
             continue  # it has ended meanwhile
 

@@ -13,10 +13,10 @@ from k2chaos.system.faults.held import Holding, held
 from k2chaos.system.guardian.keeper import Guardian
 from k2chaos.system.interrupt import Interrupt
 from k2chaos.system.runtime import Container, Endpoint
-from tests.fakes.examples import EXAMPLES, FEED_EXAMPLES
+from tests.fakes.examples import DATA_EXAMPLES, EXAMPLES, FEED_EXAMPLES
 from tools.residue.boundaries import Boundary, dying_at, kill_everything
 
-KINDS = {**EXAMPLES, **FEED_EXAMPLES}
+KINDS = {**EXAMPLES, **FEED_EXAMPLES, **DATA_EXAMPLES}
 LONGEST_SECONDS = 60.0
 SERVICE = "kafka"
 
@@ -31,7 +31,7 @@ class Trial:
         guardian_dies: The guardian is killed at the same moment.
         seed: Decides how far into a step the kill comes.
         pipeline_file: What whoever heals reads, where the target is no container.
-        exchange: The control API of the exchange that is the target.
+        endpoint: The target, where it is no container.
     """
 
     kind: str
@@ -42,12 +42,17 @@ class Trial:
     project: str
     state: Path
     pipeline_file: Path | None = None
-    exchange: str = ""
+    endpoint: Endpoint | None = None
 
     @property
     def ledger(self) -> Path:
         """The run's ledger."""
         return self.state / "faults" / "residue.jsonl"
+
+    def __str__(self) -> str:
+        """As a line about it begins."""
+        alone = " with its guardian" if self.guardian_dies else ""
+        return f"{self.kind}, killed{alone} {self.boundary}"
 
 
 def hold(trial: Trial) -> None:
@@ -62,8 +67,7 @@ def hold(trial: Trial) -> None:
     steps = dying_at(trial.boundary, die, trial.seed)
     system = System(connect(trial.engine), endpoints_of(trial.pipeline_file))
     holding = Holding(system, ledger, SystemClock(), Interrupt(), guardian.watch_over, steps)
-    container = Container(trial.engine, trial.project, SERVICE)
-    target = Endpoint("exchange", trial.exchange) if trial.exchange else container
+    target = trial.endpoint or Container(trial.engine, trial.project, SERVICE)
     with held(KINDS[trial.kind](target), LONGEST_SECONDS, holding):
         pass
     die()  # a kill within a step that was over before it came

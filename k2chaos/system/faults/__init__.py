@@ -91,8 +91,13 @@ class Fault(Protocol):
     def landing_seconds(self) -> float:
         """For how long after it was sent an injection may still take effect."""
 
-    def heal(self, system: System) -> None:
-        """Undo it. Safe to call twice, safe after the container was replaced."""
+    def heal(self, system: System) -> Mapping[str, Any] | None:
+        """
+        Undo it. Safe to call twice, safe after the container was replaced.
+
+        Returns:
+            What else was done for that, for the evidence.
+        """
 
 
 def new_tag() -> str:

@@ -14,8 +14,12 @@ from k2chaos.system.faults import Fault, adapter_of
 from k2chaos.system.faults.feed import FEED_FAULTS, Burst
 from k2chaos.system.faults.freeze import Freeze
 from k2chaos.system.faults.group import ImpersonateSink, JoinGroup
-from k2chaos.system.faults.network.delay import DelayPackets
+from k2chaos.system.faults.network.bandwidth import LimitBandwidth
+from k2chaos.system.faults.network.connections import BlackHole, ResetConnections
+from k2chaos.system.faults.network.delay import DelayPackets, ReorderPackets
+from k2chaos.system.faults.network.duplicate import DuplicatePackets
 from k2chaos.system.faults.network.lossy import LosePackets
+from k2chaos.system.faults.network.names import FailNames
 from k2chaos.system.faults.network.partition import Isolate, Partition
 from k2chaos.system.faults.process import Crash, Kill, Pause, Restart, Stop
 from k2chaos.system.faults.records import OversizedRecord, PoisonRecords
@@ -28,7 +32,8 @@ ACTIONS: Final = "k2chaos.actions"
 _KINDS: Final[tuple[type[Any], ...]] = (
     *(Pause, Stop, Kill, Crash, Restart, Freeze),
     *(SqueezeCpu, SqueezeMemory, SqueezeProcesses),
-    *(Partition, Isolate, LosePackets, DelayPackets),
+    *(Partition, Isolate, BlackHole, ResetConnections, FailNames),
+    *(LosePackets, DelayPackets, ReorderPackets, DuplicatePackets, LimitBandwidth),
     *FEED_FAULTS,
     *(StarveWrites, SqueezeRecordSize, JoinGroup, ImpersonateSink, ConflictCommits),
 )

@@ -97,7 +97,9 @@ def look(hold: Hold, holding: "Holding") -> None:
 
 def undo(hold: Hold, holding: "Holding") -> None:
     """Heal it, once."""
-    hold.fault.heal(holding.system)
+    also = hold.fault.heal(holding.system)
+    if also:
+        hold.witness["undone"] = dict(also)
 
 
 def see_gone(hold: Hold, holding: "Holding") -> None:

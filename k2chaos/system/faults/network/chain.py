@@ -4,6 +4,9 @@ A fault's own chain in the packet filter of its target: made at once, found by i
 Rules: nothing but the chain ``K2C-<tag>`` and the jumps to it is ever added or removed, so that the
 faults of one namespace do not see each other. Chains live and die with the namespace: a container
 that was restarted has none.
+
+A packet that comes back from a queue goes on behind the hook that queued it, past the rules that
+still stood there. So each kind of fault that queues has a hook of its own, and all can be combined.
 """
 
 import re
@@ -17,13 +20,32 @@ from k2chaos.system.runtime import FAULT_LABEL, Container, HelperCall, Runtime
 HAND: Final = "hand"
 """The helper that waits in the target's namespace to apply the rules."""
 _CAPABILITIES: Final = ("NET_ADMIN", "NET_RAW")
-_HOOKS: Final = ("INPUT", "OUTPUT")
-_LIST: Final = ("iptables-save", "-c", "-t", "filter")
-_REMOVE: Final = """for hook in INPUT OUTPUT; do
-  while iptables -w 5 -D $hook -j {chain} 2>/dev/null; do :; done
+_REMOVE: Final = """for hook in {hooks}; do
+  while iptables -w 5 -t {table} -D $hook -j {chain} 2>/dev/null; do :; done
 done
-iptables -w 5 -F {chain} 2>/dev/null && iptables -w 5 -X {chain}
-for peer in {peers}; do ss -K -t -n dst $peer >/dev/null; done"""
+iptables -w 5 -t {table} -F {chain} 2>/dev/null && iptables -w 5 -t {table} -X {chain}
+for peer in {peers}; do ss -K -H -t -n dst $peer; done | wc -l"""
+"""``ss -K`` lists the connections that it reset."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in the packet filter a chain is hooked: the table, and its chains of the kernel."""
+
+    table: str
+    hooks: tuple[str, ...]
+
+    @property
+    def listing(self) -> tuple[str, ...]:
+        """What lists its rules and their counts."""
+        return ("iptables-save", "-c", "-t", self.table)
+
+
+FILTER: Final = Place("filter", ("INPUT", "OUTPUT"))
+DELAYS: Final = Place("raw", ("OUTPUT",))
+REORDERS: Final = Place("mangle", ("OUTPUT",))
+DUPLICATES: Final = Place("security", ("OUTPUT",))
+SHAPES: Final = Place("mangle", ("POSTROUTING",))
 
 
 def chain_of(tag: str) -> str:
@@ -37,14 +59,14 @@ def place_hand(runtime: Runtime, target: Container, tag: str, command: tuple[str
     runtime.start_helper(call, tag, HAND)
 
 
-def apply(runtime: Runtime, tag: str, rules: Sequence[str], at: datetime) -> datetime:
+def apply(runtime: Runtime, tag: str, place: Place, rules: Sequence[str], at: datetime) -> datetime:
     """Put *rules* into force at *at*; when they were."""
     chain = chain_of(tag)
     lines = [
-        "*filter",
+        f"*{place.table}",
         f":{chain} - [0:0]",
         *(f"-A {chain} {rule}" for rule in rules),
-        *(f"-I {hook} -j {chain}" for hook in _HOOKS),
+        *(f"-I {hook} -j {chain}" for hook in place.hooks),
         "COMMIT\n",
     ]
     command = ("python3", "/opt/k2chaos/apply.py", str(at.timestamp()), "\n".join(lines))
@@ -65,20 +87,39 @@ class Counted:
     passing: int
 
 
-def counted(runtime: Runtime, tag: str) -> Counted | None:
+def counted(runtime: Runtime, tag: str, place: Place) -> Counted | None:
     """What the kernel counted; ``None`` where the rules are not in force."""
-    return _counted(runtime.tell_helper(tag, HAND, _LIST), tag)
+    listing = runtime.tell_helper(tag, HAND, place.listing)
+    chain = chain_of(tag)
+    hooked = re.findall(rf"^\[\d+:\d+\] -A (\w+) -j {chain}$", listing, re.MULTILINE)
+    rules = re.findall(rf"^\[(\d+):\d+\] -A {chain} (.*)$", listing, re.MULTILINE)
+    if sorted(hooked) != sorted(place.hooks) or not rules:
+        return None
+    dropped = sum(int(count) for count, rule in rules if rule.endswith("-j DROP"))
+    return Counted(dropped, sum(int(count) for count, _ in rules) - dropped)
 
 
-def is_there(runtime: Runtime, target: Container, tag: str) -> bool:
+def is_there(runtime: Runtime, target: Container, tag: str, place: Place) -> bool:
     """Whether anything of the chain is in *target*, seen by a fresh helper."""
-    return chain_of(tag) in _run(runtime, target, tag, _LIST)
+    return chain_of(tag) in _run(runtime, target, tag, place.listing)
 
 
-def remove(runtime: Runtime, target: Container, tag: str, peers: Sequence[str]) -> None:
-    """Take the chain out of *target*, then reset once what it has open to the addresses *peers*."""
-    script = _REMOVE.format(chain=chain_of(tag), peers=" ".join(peers))
-    _run(runtime, target, tag, ("sh", "-c", script))
+def remove(
+    runtime: Runtime, target: Container, tag: str, place: Place, peers: Sequence[str]
+) -> int:
+    """
+    Take the chain out of *target*, then reset once what it has open to the addresses *peers*.
+
+    Returns:
+        How many connections were reset.
+    """
+    script = _REMOVE.format(
+        chain=chain_of(tag),
+        table=place.table,
+        hooks=" ".join(place.hooks),
+        peers=" ".join(peers),
+    )
+    return int(_run(runtime, target, tag, ("sh", "-c", script)))
 
 
 def _run(runtime: Runtime, target: Container, tag: str, command: tuple[str, ...]) -> str:
@@ -87,13 +128,3 @@ def _run(runtime: Runtime, target: Container, tag: str, command: tuple[str, ...]
     return runtime.run_helper(
         HelperCall(command, network_of=target, capabilities=_CAPABILITIES, labels=labels)
     )
-
-
-def _counted(listing: str, tag: str) -> Counted | None:
-    chain = chain_of(tag)
-    hooked = re.findall(rf"^\[\d+:\d+\] -A (?:INPUT|OUTPUT) -j {chain}$", listing, re.MULTILINE)
-    rules = re.findall(rf"^\[(\d+):\d+\] -A {chain} (.*)$", listing, re.MULTILINE)
-    if len(hooked) < len(_HOOKS) or not rules:
-        return None
-    dropped = sum(int(count) for count, rule in rules if rule.endswith("-j DROP"))
-    return Counted(dropped, sum(int(count) for count, _ in rules) - dropped)

@@ -1,25 +1,39 @@
-"""Packets from the target to its peers are held back."""
+"""Packets from the target to its peers are held back: all of them, or some, which others pass."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final, Self
 
-from k2chaos.errors import TargetNotReady, UsageError
+from k2chaos.errors import UsageError
 from k2chaos.system.faults import System
-from k2chaos.system.faults.network.chain import Counted
-from k2chaos.system.faults.network.ruled import Ruled
+from k2chaos.system.faults.network.chain import DELAYS, REORDERS, Counted, Place
+from k2chaos.system.faults.network.pair import Sight, Watch
+from k2chaos.system.faults.network.queued import Queued
 
 _LONGEST_MS: Final = 3000.0
 """The witness must see a round trip well within its own deadline."""
+_PING_BYTES: Final = 64
+_PING_GAP_MS: Final = 1.0
+_EXPECTED: Final = 10
+"""So many of a round's pings are to meet the fault: that none does is then a chance of 1 in 20,000
+(Poisson)."""
+_MOST_PINGS: Final = 500
+"""More would take longer than a round of a watcher may."""
+LEAST_PERCENT: Final = _EXPECTED * 100 / _MOST_PINGS
+_MOST_PERCENT: Final = 90.0
+"""Where all are held back, nothing overtakes."""
+
+
+def pings_for(percent: float, gap_ms: float = 0.0) -> Watch:
+    """A watch by enough pings that some meet what happens to *percent* of them."""
+    count = min(_MOST_PINGS, max(2 * _EXPECTED, round(_EXPECTED * 100 / percent)))
+    return Watch("ping", how={"count": count, "size_bytes": _PING_BYTES, "gap_ms": gap_ms})
 
 
 @dataclass(frozen=True, slots=True)
-class DelayPackets(Ruled):
+class DelayPackets(Queued):
     """
     What the container sends to its peers arrives later: every round trip between them is longer.
-
-    A helper in the target's namespace takes each packet from a queue of the kernel and lets it go
-    on when its time has come. When the helper dies the queue is bypassed, and the fault is over.
 
     Witness: the round trip of a TCP attempt that each peer's own namespace makes every second is
     at least as long as asked (less the jitter), which before the injection it was not by half.
@@ -30,15 +44,23 @@ class DelayPackets(Ruled):
 
     kind: ClassVar[str] = "delay-packets"
     does: ClassVar[str] = "hold back the packets from the container to those of another role"
-    patience_seconds: ClassVar[float] = 3.5
+    place: ClassVar[Place] = DELAYS
     milliseconds: float = 100.0
     jitter_milliseconds: float = 0.0
 
     @property
-    def meanwhile(self) -> tuple[str, ...]:
-        """Takes the packets of the queue and holds them back."""
-        times = (str(self.milliseconds), str(self.jitter_milliseconds))
-        return ("python3", "/opt/k2chaos/delay.py", str(self._queue), *times)
+    def asked(self) -> Mapping[str, float]:
+        """All of them are late."""
+        return {
+            "delay_ms": self.milliseconds,
+            "jitter_ms": self.jitter_milliseconds,
+            "late": 1.0,
+        }
+
+    @property
+    def watch(self) -> Watch:
+        """The watcher waits for longer than any delay."""
+        return Watch(patience_seconds=3.5)
 
     def prepare(self, system: System) -> Self:
         """All of them must run, and share a network; the delay must be one that can be seen."""
@@ -49,32 +71,68 @@ class DelayPackets(Ruled):
                 f"both together {_LONGEST_MS:g} ms, not {longest:g}"
             )
             raise UsageError(message)
-        return Ruled.prepare(self, system)
+        return Queued.prepare(self, system)
 
-    def rules_about(self, peer: str) -> Iterator[str]:
-        """Queue what goes there; where nobody takes it from the queue it passes."""
-        yield f"-d {peer} -j NFQUEUE --queue-num {self._queue} --queue-bypass"
-
-    def refuse_when_struck(self, answered_ms: Mapping[str, float]) -> None:
+    def refuse_when_struck(self, before: Mapping[str, Sight]) -> None:
         """The round trip must be clearly shorter before."""
-        slow = [peer for peer, took in answered_ms.items() if took > self._least_ms / 2]
-        if slow:
-            message = (
-                f"{self.kind} of {self.target} not begun: {', '.join(slow)} waited "
-                f"{max(answered_ms.values()):g} ms for its answer already; ask for a longer delay"
-            )
-            raise TargetNotReady(message)
+        slow = {peer: one["answered_ms"] > self._least_ms / 2 for peer, one in before.items()}
+        self.refuse_like_this(slow, before)
 
-    def is_struck(self, counted: Counted, answered_ms: Mapping[str, float | None]) -> bool:
+    def is_struck(self, counted: Counted, seen: Mapping[str, Sight]) -> bool:
         """Packets went through the queue, and every round trip was as long as asked."""
-        waited = (took is not None and took >= self._least_ms for took in answered_ms.values())
-        return counted.passing > 0 and all(waited)
+        took = [one["answered_ms"] for one in seen.values()]
+        return counted.passing > 0 and all(ms is not None and ms >= self._least_ms for ms in took)
 
     @property
     def _least_ms(self) -> float:
         return self.milliseconds - self.jitter_milliseconds
 
+
+@dataclass(frozen=True, slots=True)
+class ReorderPackets(Queued):
+    """
+    Some of what the container sends to its peers is held back, and overtaken by what follows.
+
+    Witness: of the pings that each peer's own namespace sends every second, a millisecond apart,
+    some are answered after later ones, which before the injection none was.
+    """
+
+    kind: ClassVar[str] = "reorder-packets"
+    does: ClassVar[str] = "let packets from the container to another role's overtake each other"
+    place: ClassVar[Place] = REORDERS
+    percent: float = 25.0
+    milliseconds: float = 20.0
+
     @property
-    def _queue(self) -> int:
-        """The kernel numbers queues with 16 bits."""
-        return int(self.tag[:4], 16)
+    def asked(self) -> Mapping[str, float]:
+        """A share of them is late."""
+        return {"delay_ms": self.milliseconds, "late": self.percent / 100}
+
+    @property
+    def watch(self) -> Watch:
+        """Pings close enough to each other that one can pass another."""
+        return pings_for(self.percent, _PING_GAP_MS)
+
+    def prepare(self, system: System) -> Self:
+        """All of them must run, and share a network; what is asked must let some pass others."""
+        if not LEAST_PERCENT <= self.percent <= _MOST_PERCENT:
+            message = (
+                f"{self.kind} of {self.percent:g} percent: must be from {LEAST_PERCENT:g} to "
+                f"{_MOST_PERCENT:g}, or nobody could tell"
+            )
+            raise UsageError(message)
+        if not 2 * _PING_GAP_MS < self.milliseconds <= _LONGEST_MS:
+            message = (
+                f"{self.kind} by holding some back for {self.milliseconds:g} ms: must be more than "
+                f"{2 * _PING_GAP_MS:g} and at most {_LONGEST_MS:g} ms, or nobody could tell"
+            )
+            raise UsageError(message)
+        return Queued.prepare(self, system)
+
+    def refuse_when_struck(self, before: Mapping[str, Sight]) -> None:
+        """They must be in order before."""
+        self.refuse_like_this({peer: one["overtaken"] > 0 for peer, one in before.items()}, before)
+
+    def is_struck(self, counted: Counted, seen: Mapping[str, Sight]) -> bool:
+        """Packets went through the queue, and each peer saw some overtaken."""
+        return counted.passing > 0 and all(one["overtaken"] > 0 for one in seen.values())

@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from k2chaos.system.faults.network.chain import Counted
+from k2chaos.system.faults.network.pair import Sight, Watch
 from k2chaos.system.faults.network.ruled import Ruled
+
+_PROBES: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +22,12 @@ class LosePackets(Ruled):
 
     kind: ClassVar[str] = "lose-packets"
     does: ClassVar[str] = "drop a share of the packets between the container and another role's"
-    probes: ClassVar[int] = 1000
     percent: float = 10.0
+
+    @property
+    def watch(self) -> Watch:
+        """Packets of its own are sent beside."""
+        return Watch(how={"datagrams": _PROBES})
 
     def rules_about(self, peer: str) -> Iterator[str]:
         """Count all, drop some."""
@@ -28,7 +35,7 @@ class LosePackets(Ruled):
             yield way
             yield f"{way} -m statistic --mode random --probability {self.percent / 100:.6f} -j DROP"
 
-    def is_struck(self, counted: Counted, answered_ms: Mapping[str, float | None]) -> bool:
+    def is_struck(self, counted: Counted, seen: Mapping[str, Sight]) -> bool:
         """Some were dropped; what a peer's single attempt met does not matter."""
-        del answered_ms
+        del seen
         return counted.dropped > 0

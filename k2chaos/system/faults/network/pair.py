@@ -1,24 +1,51 @@
 """
 The two ends of a network fault, and the watch that is kept in the peers' namespaces.
 
-A watcher tries to reach the target once a second. What is tried is a port that nobody listens on:
-a refusal is an answer. A target that did not answer before the injection is no target, because then
-silence would prove nothing.
+A watcher tries once a second how the target answers. A target that did not answer before the
+injection is no target, because then silence would prove nothing.
 """
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from k2chaos.errors import TargetNotReady
 from k2chaos.system.faults import System
 from k2chaos.system.faults.process import require_running
 from k2chaos.system.runtime import Container, ContainerState, HelperCall, Runtime
 
-_WATCH: Final = ("python3", "/opt/k2chaos/watch.py")
-_ONCE: Final = "1"
-_FOR_EVER: Final = "0"
+_ONCE: Final = 1
+_FOR_EVER: Final = 0
+_CAPABILITIES: Final = ("NET_RAW",)
+
+Sight = Mapping[str, Any]
+"""
+What one attempt saw: ``answered_ms`` (``None`` is silence), and whatever else its way looks for,
+in the words of ``helper/watch.py``.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """
+    How a watcher tries.
+
+    Attributes:
+        way: One of ``WAYS`` in ``helper/watch.py``.
+        patience_seconds: For how long an attempt waits before it counts as silence.
+        how: The other arguments of the way.
+    """
+
+    way: str = "knock"
+    patience_seconds: float = 0.8
+    how: Mapping[str, float | str] = field(default_factory=dict)
+
+    def command(self, rounds: int, addresses: Sequence[str]) -> tuple[str, ...]:
+        """What a helper runs; 0 rounds are for ever."""
+        how = json.dumps({"patience_seconds": self.patience_seconds, **self.how})
+        watch = ("python3", "/opt/k2chaos/watch.py", str(rounds), self.way)
+        return (*watch, how, *addresses)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,48 +94,58 @@ def links_between(
 
 
 def begin_watch(
-    runtime: Runtime, tag: str, links: Sequence[Link], patience_seconds: float, probes: int
-) -> dict[str, float]:
+    runtime: Runtime, tag: str, links: Sequence[Link], watch: Watch
+) -> dict[str, Sight]:
     """
-    Place a watcher beside each peer, which also sends so many *probes* a second.
+    Place a watcher beside each peer.
 
     Returns:
-        By peer: after how many milliseconds the target answered it before anything was done.
+        By peer: how the target answered it before anything was done.
 
     Raises:
         TargetNotReady: The target does not answer it.
     """
-    before: dict[str, float] = {}
+    before: dict[str, Sight] = {}
     for link in links:
         name = _name(link)
-        how = (str(patience_seconds), str(probes), *link.here)
-        call = HelperCall((*_WATCH, _FOR_EVER, *how), network_of=link.peer)
+        command = watch.command(_FOR_EVER, link.here)
+        call = HelperCall(command, network_of=link.peer, capabilities=_CAPABILITIES)
         runtime.start_helper(call, tag, name)
-        first = _fastest(runtime.tell_helper(tag, name, (*_WATCH, _ONCE, *how)))
-        if first is None:
+        seen = _seen(link, runtime.tell_helper(tag, name, watch.command(_ONCE, link.here)))
+        if any(sight["answered_ms"] is None for sight in seen.values()):
             message = (
                 f"nothing answered {link.peer} at {', '.join(link.here)} before anything was done, "
                 "so nobody could tell that the fault struck; something else cuts them off"
             )
             raise TargetNotReady(message)
-        before[str(link.peer)] = first
+        before |= seen
     return before
 
 
-def answers(runtime: Runtime, tag: str, links: Sequence[Link]) -> dict[str, float | None]:
+def sights(runtime: Runtime, tag: str, links: Sequence[Link]) -> dict[str, Sight]:
     """
-    By peer: after how many milliseconds the target answered the last try; ``None`` is silence.
+    By peer: how the target answered the last attempt.
 
-    A peer whose watcher has not tried yet is not listed.
+    A peer whose watcher has not tried yet is not listed; one with several networks in common is
+    listed once for each.
     """
-    said = {str(link.peer): runtime.helper_said(tag, _name(link)) for link in links}
-    return {peer: _fastest(lines[-1]) for peer, lines in said.items() if lines}
+    said = ((link, runtime.helper_said(tag, _name(link))) for link in links)
+    seen = (_seen(link, lines[-1]) for link, lines in said if lines)
+    return {peer: sight for one in seen for peer, sight in one.items()}
+
+
+def expected(links: Sequence[Link]) -> int:
+    """How many sights there are once all have tried."""
+    return sum(len(link.here) for link in links)
 
 
 def _name(link: Link) -> str:
     return f"beside {link.peer}"
 
 
-def _fastest(line: str) -> float | None:
-    took: Mapping[str, float | None] = json.loads(line)["answered_ms"]
-    return min((one for one in took.values() if one is not None), default=None)
+def _seen(link: Link, line: str) -> dict[str, Sight]:
+    saw: Mapping[str, Sight] = json.loads(line)["saw"]
+    return {
+        str(link.peer) if len(link.here) == 1 else f"{link.peer} at {address}": saw[address]
+        for address in link.here
+    }

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Final, Literal, get_args
 
 from k2chaos.system.faults.network.chain import Counted
+from k2chaos.system.faults.network.pair import Sight
 from k2chaos.system.faults.network.ruled import Ruled
 
 Direction = Literal["both", "out", "in"]
@@ -35,9 +36,9 @@ class Partition(Ruled):
         if self.direction != "out":
             yield f"-s {peer} -j DROP"
 
-    def is_struck(self, counted: Counted, answered_ms: Mapping[str, float | None]) -> bool:
+    def is_struck(self, counted: Counted, seen: Mapping[str, Sight]) -> bool:
         """Packets were dropped, and no peer is answered."""
-        return counted.dropped > 0 and all(one is None for one in answered_ms.values())
+        return counted.dropped > 0 and all(one["answered_ms"] is None for one in seen.values())
 
 
 @dataclass(frozen=True, slots=True)

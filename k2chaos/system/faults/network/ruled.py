@@ -8,8 +8,17 @@ from typing import Any, ClassVar, Final, Self
 from k2chaos.errors import TargetError, UsageError
 from k2chaos.system.faults import System, Witnessed, new_tag
 from k2chaos.system.faults.network import chain
-from k2chaos.system.faults.network.chain import Counted
-from k2chaos.system.faults.network.pair import Link, answers, begin_watch, life_of, links_between
+from k2chaos.system.faults.network.chain import FILTER, Counted, Place
+from k2chaos.system.faults.network.pair import (
+    Link,
+    Sight,
+    Watch,
+    begin_watch,
+    expected,
+    life_of,
+    links_between,
+    sights,
+)
 from k2chaos.system.faults.process import LANDING_SECONDS, require_running
 from k2chaos.system.runtime import Container
 
@@ -36,10 +45,7 @@ class Ruled:
     undone_by: ClassVar[str] = "remove the rules, reset the pair's connections once"
     marks: ClassVar[tuple[str, str]] = ("", "")
     lead_seconds: ClassVar[float] = LEAD_SECONDS
-    patience_seconds: ClassVar[float] = 0.8
-    """For how long a watcher's attempt waits before it counts as silence."""
-    probes: ClassVar[int] = 0
-    """How many packets a second each watcher sends beside its attempts."""
+    place: ClassVar[Place] = FILTER
     target: Container
     peers: tuple[Container, ...] = ()
     links: tuple[Link, ...] = ()
@@ -55,16 +61,21 @@ class Ruled:
         """The rules about packets from and to the address *peer*."""
         raise NotImplementedError
 
-    def is_struck(self, counted: Counted, answered_ms: Mapping[str, float | None]) -> bool:
+    def is_struck(self, counted: Counted, seen: Mapping[str, Sight]) -> bool:
         """Whether this is how its effect looks, by the kernel's counts and by what peers see."""
         raise NotImplementedError
 
-    def refuse_when_struck(self, answered_ms: Mapping[str, float]) -> None:
+    def refuse_when_struck(self, before: Mapping[str, Sight]) -> None:
         """`TargetNotReady` where it looks like this before anything was done."""
 
     @property
-    def meanwhile(self) -> tuple[str, ...]:
-        """What the helper in the target's namespace does while the fault is held."""
+    def watch(self) -> Watch:
+        """What the watcher beside each peer tries."""
+        return Watch()
+
+    def meanwhile(self, at: datetime) -> tuple[str, ...]:
+        """What the helper in the target's namespace does while the fault is held, from *at* on."""
+        del at
         return ("sleep", "infinity")
 
     def prepare(self, system: System) -> Self:
@@ -78,13 +89,10 @@ class Ruled:
 
     def inject(self, system: System, at: datetime) -> datetime:
         """Place the helpers; the rules come into force at the instant."""
-        chain.place_hand(system.runtime, self.target, self.tag, self.meanwhile)
-        before = begin_watch(
-            system.runtime, self.tag, self.watched, self.patience_seconds, self.probes
-        )
-        self.refuse_when_struck(before)
+        chain.place_hand(system.runtime, self.target, self.tag, self.meanwhile(at))
+        self.refuse_when_struck(begin_watch(system.runtime, self.tag, self.watched, self.watch))
         rules = [rule for peer in self._addresses() for rule in self.rules_about(peer)]
-        return chain.apply(system.runtime, self.tag, rules, at)
+        return chain.apply(system.runtime, self.tag, self.place, rules, at)
 
     def observe(self, system: System) -> Witnessed:
         """Struck while the kernel counts and the peers see what this kind looks like."""
@@ -93,28 +101,31 @@ class Ruled:
         if not self._is_alive(system):
             return Witnessed(struck=False, active=bool(helpers), seen={"restarted": True})
         if not helpers:
-            is_there = chain.is_there(runtime, self.target, self.tag)
+            is_there = chain.is_there(runtime, self.target, self.tag, self.place)
             return Witnessed(struck=False, active=is_there, seen={"rules": is_there})
         try:
-            answered_ms = answers(runtime, self.tag, self.watched)
-            counted = chain.counted(runtime, self.tag)
+            seen_by = sights(runtime, self.tag, self.watched)
+            counted = chain.counted(runtime, self.tag, self.place)
         except TargetError as error:  # not all of them are there, yet or any longer
             return Witnessed(struck=False, active=True, seen={"unseen": str(error)})
         seen: dict[str, Any] = {
             "dropped_packets": counted.dropped if counted else None,
             "packets": counted.passing if counted else None,
-            "answered_ms": answered_ms,
+            **_by_what_was_seen(seen_by),
         }
-        if counted is None or len(answered_ms) < len(self.watched):
+        if counted is None or len(seen_by) < expected(self.watched):
             return Witnessed(struck=False, active=True, seen=seen)
-        struck = self.is_struck(counted, answered_ms) and self._are_peers_alive(system)
+        struck = self.is_struck(counted, seen_by) and self._are_peers_alive(system)
         return Witnessed(struck, active=True, seen=seen)
 
-    def heal(self, system: System) -> None:
+    def heal(self, system: System) -> Mapping[str, Any]:
         """Remove the helpers first, so that no rule comes after; then the rules."""
         system.runtime.remove_helpers(self.tag)
-        if self._is_alive(system):
-            chain.remove(system.runtime, self.target, self.tag, [*self._addresses()])
+        if not self._is_alive(system):
+            return {}
+        addresses = [*self._addresses()]
+        reset = chain.remove(system.runtime, self.target, self.tag, self.place, addresses)
+        return {"reset_connections": reset}
 
     @property
     def watched(self) -> tuple[Link, ...]:
@@ -131,3 +142,12 @@ class Ruled:
 
     def _are_peers_alive(self, system: System) -> bool:
         return all(life_of(system.runtime.state(one.peer)) == one.life for one in self.watched)
+
+
+def _by_what_was_seen(seen_by: Mapping[str, Sight]) -> dict[str, dict[str, Any]]:
+    """For the evidence: each thing that attempts look for, by peer."""
+    told: dict[str, dict[str, Any]] = {}
+    for peer, sight in seen_by.items():
+        for what, value in sight.items():
+            told.setdefault(what, {})[peer] = value
+    return told

@@ -1,0 +1,54 @@
+"""Services in one network, and looking into their network namespaces from the engine's host."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from uuid import uuid4
+
+import pytest
+
+from k2chaos.system.engine import DockerRuntime
+from k2chaos.system.runtime import Container
+from tests.contract.containers import docker, start_container
+
+Starter = Callable[[str], Container]
+
+
+@pytest.fixture
+def start(engine: DockerRuntime) -> Iterator[Starter]:
+    """Starts services of one project in one network, which are removed at the end."""
+    project = f"k2chaos-test-{uuid4().hex[:8]}"
+    docker(engine.engine, "network", "create", project)
+    names: list[str] = []
+
+    def one(service: str) -> Container:
+        script = "trap 'exit 0' TERM; sleep 1000 & wait"
+        names.append(
+            start_container(engine.engine, project, service, network=project, script=script)
+        )
+        return Container(engine.engine, project, service)
+
+    try:
+        yield one
+    finally:
+        docker(engine.engine, "rm", "--force", *names)
+        docker(engine.engine, "network", "rm", project)
+
+
+def inside(
+    engine: DockerRuntime, container: Container, *words: str
+) -> subprocess.CompletedProcess[str]:
+    """Run *words* in the network namespace of *container*."""
+    command = ("nsenter", "--target", str(engine.state(container).pid), "--net", *words)
+    return subprocess.run(command, check=False, capture_output=True, text=True)
+
+
+def rules_of(engine: DockerRuntime, container: Container) -> list[str]:
+    """The rules of all faults there."""
+    listed = inside(engine, container, "iptables-save").stdout.splitlines()
+    return [line for line in listed if "K2C" in line]
+
+
+def address_of(engine: DockerRuntime, container: Container) -> str:
+    """Its only one."""
+    (address,) = engine.addresses(container).values()
+    return address
