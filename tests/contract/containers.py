@@ -4,9 +4,12 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from tests.contract.waiting import wait_until
+
 IMAGE = "debian:trixie-slim"
 _IDLE = r"""trap 'exit 0' TERM
 kept=x; while [ ${#kept} -lt 16000000 ]; do kept=$kept$kept; done
+echo ready
 while :; do sleep 0.01; done"""
 """It holds on to some memory, so that there is something to squeeze."""
 
@@ -32,7 +35,10 @@ def start_container(  # noqa: PLR0913 - each has a default
     options = [part for key, value in labels.items() for part in ("--label", f"{key}={value}")]
     command = ["sh", "-c", script or _IDLE]
     run = ("run", "--detach", "--restart", "unless-stopped", "--network", network)
-    return docker(engine, *run, *limits, *options, IMAGE, *command).strip()
+    started = docker(engine, *run, *limits, *options, IMAGE, *command).strip()
+    if not script:  # whoever squeezes its memory asks first how much it uses
+        wait_until(lambda: docker(engine, "logs", started), f"{service} holds its memory")
+    return started
 
 
 @contextmanager
@@ -49,6 +55,16 @@ def containers(
     finally:
         if started:
             docker(engine, "rm", "--force", *started)
+
+
+@contextmanager
+def network(engine: str, name: str) -> Iterator[str]:
+    """A network for a block, in which the engine answers for names (as in its own it does not)."""
+    docker(engine, "network", "create", name)
+    try:
+        yield name
+    finally:
+        docker(engine, "network", "rm", name)
 
 
 def docker(engine: str, *arguments: str) -> str:

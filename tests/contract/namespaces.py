@@ -8,7 +8,7 @@ import pytest
 
 from k2chaos.system.engine import DockerRuntime
 from k2chaos.system.runtime import Container
-from tests.contract.containers import docker, start_container
+from tests.contract.containers import docker, network, start_container
 
 Starter = Callable[[str], Container]
 
@@ -17,7 +17,6 @@ Starter = Callable[[str], Container]
 def start(engine: DockerRuntime) -> Iterator[Starter]:
     """Starts services of one project in one network, which are removed at the end."""
     project = f"k2chaos-test-{uuid4().hex[:8]}"
-    docker(engine.engine, "network", "create", project)
     names: list[str] = []
 
     def one(service: str) -> Container:
@@ -27,11 +26,11 @@ def start(engine: DockerRuntime) -> Iterator[Starter]:
         )
         return Container(engine.engine, project, service)
 
-    try:
-        yield one
-    finally:
-        docker(engine.engine, "rm", "--force", *names)
-        docker(engine.engine, "network", "rm", project)
+    with network(engine.engine, project):
+        try:
+            yield one
+        finally:
+            docker(engine.engine, "rm", "--force", *names)
 
 
 def inside(

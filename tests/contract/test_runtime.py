@@ -25,7 +25,7 @@ from k2chaos.system.faults.held import held, held_together, new_hold, watch
 from k2chaos.system.faults.process import Pause, Stop
 from k2chaos.system.faults.resources import SqueezeCpu
 from k2chaos.system.runtime import Container, HelperCall, Runtime
-from tests.contract.containers import IMAGE, docker, start_container
+from tests.contract.containers import IMAGE, docker, network, start_container
 from tests.contract.holding import holding_on
 from tests.contract.waiting import wait_until
 from tests.fakes.examples import BETWEEN, EXAMPLES, PEER
@@ -33,8 +33,6 @@ from tests.fakes.runtime import FakeRuntime
 
 _DEAF = "trap '' TERM; while :; do sleep 0.1; done"
 _GRACE_SECONDS = 3.0
-NETWORK = "bridge"
-"""The engine's own network, which is always there."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +41,22 @@ class Bench:
 
     runtime: Runtime
     target: Container
+    network: str = ""
 
     def add_peer(self) -> Container:
         """Start another one of the project, in the same network."""
         peer = Container(self.target.engine, self.target.project, PEER)
         if isinstance(self.runtime, FakeRuntime):
             return self.runtime.add(PEER, project=peer.project)
-        start_container(peer.engine, peer.project, PEER, network=NETWORK)
+        start_container(peer.engine, peer.project, PEER, network=self.network)
         return peer
+
+
+@pytest.fixture(scope="module")
+def joined(engine: DockerRuntime) -> Iterator[str]:
+    """A network for the containers of all benches."""
+    with network(engine.engine, f"k2chaos-test-{uuid.uuid4().hex[:8]}") as name:
+        yield name
 
 
 @pytest.fixture(params=["fake", "real"])
@@ -61,10 +67,10 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
         yield Bench(fake, fake.add("kafka", project="k2chaos-test"))
         return
     runtime: DockerRuntime = request.getfixturevalue("engine")
-    project = f"k2chaos-test-{uuid.uuid4().hex[:8]}"
-    start_container(runtime.engine, project, network=NETWORK)
+    project, joined = f"k2chaos-test-{uuid.uuid4().hex[:8]}", request.getfixturevalue("joined")
+    start_container(runtime.engine, project, network=joined)
     try:
-        yield Bench(runtime, Container(runtime.engine, project, "kafka"))
+        yield Bench(runtime, Container(runtime.engine, project, "kafka"), joined)
     finally:
         _remove_all(runtime.engine, project)
 

@@ -56,6 +56,8 @@ BETWEEN: Final = frozenset(
      "reorder-packets", "duplicate-packets", "limit-bandwidth"}
 )  # fmt: skip
 """The kinds whose example needs the peer."""
+NETWORKED: Final = BETWEEN | {"fail-names"}
+"""The kinds whose example needs a network in which the engine answers for names."""
 
 _OF_THE_FEED: Final[tuple[type[FeedFault], ...]] = (*FEED_FAULTS, Burst)
 FEED_EXAMPLES: Final[Mapping[str, Callable[[Any], Fault]]] = {one.kind: one for one in _OF_THE_FEED}

@@ -5,7 +5,7 @@ lab, which is nobody's own: one trial at a time breaks it.
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,11 +14,18 @@ from typing import Any, Final
 import yaml
 
 from k2chaos.system.runtime import Endpoint
-from tests.contract.containers import containers
+from tests.contract.containers import containers, network
 from tests.contract.exchange_process import Exchange, running_exchange
 from tests.contract.subscriber import subscribed
 from tests.contract.waiting import wait_until
-from tests.fakes.examples import BETWEEN, DATA_EXAMPLES, EXAMPLES, OF_THE_TABLE, PEER
+from tests.fakes.examples import (
+    BETWEEN,
+    DATA_EXAMPLES,
+    EXAMPLES,
+    NETWORKED,
+    OF_THE_TABLE,
+    PEER,
+)
 from tests.fakes.pipelines import lab_tree
 from tools.residue import oracle
 from tools.residue.lab_oracle import Lab, look_at_lab, services
@@ -72,8 +79,11 @@ def lab_is_up(engine: str) -> bool:
 @contextmanager
 def _container(trial: Trial) -> Iterator[Place]:
     services = (SERVICE, PEER) if trial.kind in BETWEEN else (SERVICE,)
-    network = "bridge" if trial.kind in BETWEEN else "none"
-    with containers(trial.engine, trial.project, services, network) as (target, *_):
+    is_networked = trial.kind in NETWORKED
+    with (
+        network(trial.engine, trial.project) if is_networked else nullcontext("none") as joined,
+        containers(trial.engine, trial.project, services, joined) as (target, *_),
+    ):
         look = partial(oracle.look, trial.engine, target)
         yield Place(look(), look)
 
