@@ -9,19 +9,24 @@ from k2chaos.system.runtime import HelperCall
 
 logger = logging.getLogger("chaostoolkit")
 
-_RULES: Final[Mapping[str, str]] = {
-    "netfilter": "-m statistic --mode random --probability 0.5 -j DROP",
-    "nfqueue": "-j NFQUEUE --queue-num 1 --queue-bypass",
+_RULES: Final[Mapping[str, tuple[str, ...]]] = {
+    "netfilter": (
+        "-A OUTPUT -m statistic --mode random --probability 0.5 -j DROP",
+        "-A OUTPUT -p tcp -m length --length 1:2 -j DROP",
+    ),
+    "nfqueue": tuple(
+        f"-t {table} -A OUTPUT -m mark --mark 1 -j NFQUEUE --queue-num 1 --queue-bypass"
+        for table in ("raw", "mangle", "security")
+    ),
 }
-"""A rule that the kernel takes only where it can do it."""
+"""Rules that the kernel takes only where it can do it: those that packet faults are made of."""
 BY_HELPER: Final = frozenset(_RULES)
 """What the engine does not know of itself."""
-_TRY: Final = HelperCall(
-    ("sh", "-c", "\n".join(
-        f"iptables -w 5 -A OUTPUT {rule} && echo {name}" for name, rule in _RULES.items()
-    ) + "\ntrue"),
-    capabilities=("NET_ADMIN", "NET_RAW"),
-)  # fmt: skip
+_SCRIPT: Final = "\n".join(
+    " && ".join((*(f"iptables -w 5 {rule}" for rule in rules), f"echo {name}"))
+    for name, rules in _RULES.items()
+)
+_TRY: Final = HelperCall(("sh", "-c", f"{_SCRIPT}\ntrue"), capabilities=("NET_ADMIN", "NET_RAW"))
 """In a network namespace of its own, which ends with it."""
 
 
