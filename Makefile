@@ -8,7 +8,7 @@ EXPERIMENTS ?= experiments/broker-restart.json experiments/sink-kill.json experi
 .DEFAULT_GOAL := help
 .PHONY: help setup engine check format docs test fuzz lab lab-down demo chaos bench soak failing-well lock clean
 .PHONY: test-e2e test-e2e-pipeline test-e2e-health test-e2e-freshness test-e2e-scenarios test-e2e-changed test-e2e-foreign
-.PHONY: residue validate-pipeline e2e-report e2e-soak e2e-criteria
+.PHONY: tour residue validate-pipeline e2e-report e2e-soak e2e-criteria
 
 # The end-to-end suite brings the lab up itself, where it is not; `make test` leaves it out.
 E2E     := $(BIN)/python -m pytest
@@ -103,6 +103,9 @@ chaos: lab ## Run every experiment
 
 bench: $(VENV)/.installed ## Measure what the docs quote, on a running lab (about six minutes)
 	@for script in audit lab rate api; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+
+tour: setup ## Every fault once on the lab, by the real command line; a table of what was seen
+	@$(BIN)/python -m tools.tour
 
 residue: setup ## Kill N runs (1000) at the steps of every fault (of topic and table: on the lab, if it is up)
 	@$(BIN)/python -m tools.residue $(N)

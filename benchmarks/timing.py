@@ -21,14 +21,14 @@ from k2chaos.system.engine import DockerRuntime, connect
 from k2chaos.system.faults import Hold, System
 from k2chaos.system.faults.held import held, watch
 from k2chaos.system.runtime import Container
-from tests.contract.containers import containers
+from tests.contract.containers import containers, network
 from tests.contract.holding import holding_on
 from tests.fakes.examples import EXAMPLES, PEER
 
 AHEAD_SECONDS = 2.5
 HELD_SECONDS = 2.0
 SERVICE = "kafka"
-KINDS = ("pause", "kill", "partition", "lose-packets")
+KINDS = ("pause", "kill", "partition", "lose-packets", "delay-packets", "limit-bandwidth")
 DEFAULT_TIMES = 50
 
 
@@ -39,7 +39,10 @@ def main() -> None:
     drawn = Table("fault", "times", "start error p50 / p99 / worst (ms)", "length error (ms)")
     for kind in KINDS:
         target = Container(runtime.engine, f"k2chaos-bench-{kind}", SERVICE)
-        with containers(target.engine, target.project, (SERVICE, PEER), network="bridge"):
+        with (
+            network(target.engine, target.project) as joined,
+            containers(target.engine, target.project, (SERVICE, PEER), joined),
+        ):
             shown = track(range(times), kind, console=Console(stderr=True))
             holds = [_one(runtime, kind, target) for _ in shown]
         starts = [one.start_error_seconds for one in holds if one.start_error_seconds is not None]

@@ -86,7 +86,8 @@ class MemoryUse:
     Attributes:
         effective_bytes: What the kernel enforces; the host's memory where there is no limit, and
             ``None`` while no process runs.
-        used_bytes: In use now, caches that can be given back included.
+        used_bytes: In use now, without pages of files that were not used of late: those the kernel
+            gives back before anything else.
     """
 
     limit: MemoryLimit

@@ -35,6 +35,8 @@ _PLAIN_RATE: Final = 600.0
 _LATE_MS: Final = 500.0
 _NOTHING: Final = re.compile(r"\[\d+:\d+\]|^#.*$|^\*.*$|^COMMIT$|^:\w+ ACCEPT.*$", re.MULTILINE)
 """Counters, and what a table that has no rule prints once somebody has looked at it."""
+_PORTS: Final = re.compile(r"(?<=127\.0\.0\.11:)\d+|(?<=--sport )\d+(?= -j SNAT)")
+"""Of the engine's resolver: others in each life of a container."""
 
 
 def look(engine: str, container: str) -> dict[str, Any]:
@@ -80,11 +82,15 @@ def look_at_feed(control: str, stream: str) -> dict[str, Any]:
 def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     """What is not as it was, one line each."""
     names = sorted({*before, *after})
-    return [
-        f"{name}: {before.get(name)} became {after.get(name)}"
-        for name in names
-        if before.get(name) != after.get(name)
-    ]
+    return [line for name in names for line in _difference(name, before, after)]
+
+
+def _difference(name: str, before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
+    one, other = before.get(name), after.get(name)
+    if isinstance(one, dict) and isinstance(other, dict):
+        yield from (f"{name}: {line}" for line in differences(one, other))
+    elif one != other:
+        yield f"{name}: {one} became {other}"
 
 
 def troubles(seen: dict[str, Any]) -> list[str]:
@@ -150,5 +156,5 @@ def _processes(state: str, session: str) -> Iterator[str]:
 
 def _listing(pid: int, words: tuple[str, ...]) -> str:
     """What *words* print in its network namespace, as far as it does something."""
-    said = command("nsenter", "--target", str(pid), "--net", *words)
+    said = _PORTS.sub("port", command("nsenter", "--target", str(pid), "--net", *words))
     return "\n".join(line.strip() for line in _NOTHING.sub("", said).splitlines() if line.strip())

@@ -77,10 +77,11 @@ def _run(action: str, engine: str) -> Row:
         path = Path(folder) / f"{action}.json"
         path.write_text(json.dumps(tree), encoding="utf-8")
         journals = Path(folder) / "journals"
-        subprocess.run(
+        ran = subprocess.run(
             (CHAOS, "run", str(path)),
             check=False,
             capture_output=True,
+            text=True,
             cwd=ROOT,
             env={**os.environ, "K2CHAOS_JOURNALS": str(journals)},
             timeout=LONGEST_SECONDS,
@@ -89,7 +90,8 @@ def _run(action: str, engine: str) -> Row:
         said = json.loads(found[0].read_text(encoding="utf-8")) if found else {}
     faults = (*said.get("faults", ()), *said.get("injections", ()))
     reasons = "; ".join(str(one) for one in said.get("reasons", ()))
-    verdict = f"{said.get('verdict', 'none')} {reasons}".strip()
+    told = ran.stderr.strip().rpartition("\n")[2]
+    verdict = f"{said['verdict']} {reasons}".strip() if said else f"exit {ran.returncode}: {told}"
     return Row(action, asked, verdict, faults, oracle.differences(before, _look(engine)))
 
 

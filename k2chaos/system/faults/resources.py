@@ -100,7 +100,8 @@ class SqueezeCpu:
 class SqueezeMemory:
     """
     The container gets what it uses now and a little more, and no swap: what it asks for beyond
-    that, the kernel takes from its caches, and then it kills.
+    that, the kernel takes from its caches, and then it kills. Pages of files that it has not used
+    of late do not count, and are taken at once.
 
     Witness: the kernel enforces our limit, and most of it was in use when it began, or the kernel
     has killed for lack of memory since `prepare` (recorded as ``out_of_memory_at``).
