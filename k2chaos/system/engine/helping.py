@@ -103,7 +103,7 @@ def image(client: Any) -> str:
             entry.size = len(body)
             archive.addfile(entry, io.BytesIO(body))
     context.seek(0)
-    client.images.build(fileobj=context, custom_context=True, tag=tag, rm=True)
+    client.images.build(fileobj=context, custom_context=True, tag=tag, rm=True, forcerm=True)
     return tag
 
 
