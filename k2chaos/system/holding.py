@@ -21,7 +21,7 @@ from k2chaos.system.runtime import select
 
 # The engine gives no less (a quota of 1 ms in a period of 100 ms).
 _FEWEST_CORES: Final = 0.01
-_INTERNAL: Final = frozenset({"fault", "held_from", "held_seconds", "watch_seconds"})
+_INTERNAL: Final = frozenset({"fault", "held_from", "held_until", "held_seconds", "watch_seconds"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,8 @@
 """Holding a fault on behalf of a run: what is refused, and what is recorded."""
 
+import itertools
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,13 +19,13 @@ from k2chaos.errors import (
 )
 from k2chaos.evidence.ledger import read_ledger
 from k2chaos.evidence.reading import read_run
-from k2chaos.system.faults.held import held
+from k2chaos.system.faults.held import held, watch
 from k2chaos.system.faults.process import Kill, Pause
 from k2chaos.system.holding import Wish, hold_for
 from k2chaos.system.run import Run
-from k2chaos.system.runtime import Runtime
+from k2chaos.system.runtime import Container, ContainerState, Runtime
 from tests.fakes.clock import FakeClock
-from tests.fakes.runs import FakeGuardian, fake_run
+from tests.fakes.runs import FakeGuardian, fake_holding, fake_run
 from tests.fakes.runtime import FakeRuntime
 
 
@@ -229,3 +231,31 @@ def test_without_a_guardian_nothing_is_injected_and_nothing_stays_open(run: Run)
 
     assert [] == _sent(run.runtime)
     assert () == run.open_faults()
+
+
+class _SlowRuntime(FakeRuntime):
+    """Its answers take a while, each another one."""
+
+    def __init__(self, clock: FakeClock, took: Iterator[float]) -> None:
+        super().__init__()
+        self.clock, self.took = clock, took
+
+    def state(self, container: Container) -> ContainerState:
+        self.clock.wait(next(self.took))
+        return super().state(container)
+
+
+@pytest.mark.parametrize("last", [0.0, 0.4, 1.1])
+def test_it_is_held_for_as_long_as_asked_however_long_the_last_look_takes(
+    last: float, tmp_path: Path
+) -> None:
+    clock = FakeClock()
+    took = iter(itertools.chain([0.0] * 4, [0.6] * 4, itertools.repeat(last)))
+    runtime = _SlowRuntime(clock, took)
+    target = runtime.add("kafka")
+    holding = replace(fake_holding(runtime, tmp_path), clock=clock)
+
+    with held(Pause(target), 20.0, holding) as hold:
+        watch([hold], 6.0, holding)
+
+    assert pytest.approx(6.0, abs=0.03) == hold.held_seconds

@@ -140,6 +140,7 @@ class Hold:
         injected_at: When the witness had seen it.
         healed_at: When the witness had seen it gone.
         held_from: The same by the monotonic clock, once it is on record.
+        held_until: When it is to be undone, by the monotonic clock; ``None`` where nobody has said.
         held_seconds: From `injected_at` to the heal.
         witness: What was seen when it began, during, before and after the heal.
         ended_early: The witness did not see it at some look before the heal.
@@ -156,6 +157,7 @@ class Hold:
     injected_at: datetime | None = None
     healed_at: datetime | None = None
     held_from: float | None = None
+    held_until: float | None = None
     held_seconds: float = 0.0
     inject_seconds: float = 0.0
     heal_seconds: float = 0.0

@@ -40,6 +40,8 @@ __all__ = [
 ]
 
 _LOOK_SECONDS = 0.5
+_SPARE_SECONDS = 0.02
+"""By so much the last look is begun ahead, beside twice what looks took so far."""
 
 
 @contextlib.contextmanager
@@ -116,8 +118,11 @@ def _end(hold: Hold, holding: Holding) -> None:
     """Heal it, after a last look where it was held."""
     try:
         if hold.held_from is not None:
-            hold.held_seconds = holding.clock.monotonic() - hold.held_from
             holding.steps.look(hold, holding)
+            if hold.held_until is not None:  # the look was begun ahead
+                left = hold.held_until - holding.clock.monotonic()
+                holding.clock.wait(left, holding.interrupt.requested)
+            hold.held_seconds = holding.clock.monotonic() - hold.held_from
     finally:
         heal(hold, holding, hold.watch_seconds)
 
@@ -127,22 +132,24 @@ def watch(holds: Sequence[Hold], seconds: float, holding: Holding) -> None:
     Let *seconds* pass while the faults of *holds* are held, looking at least once a second
     whether they are.
 
-    They count from when the first effect began, and end early by what the last look before the heal
-    and the heal itself will take, so that the effect lasts as long as was asked. A fault that was
-    gone at any look ended early, whatever is seen later.
+    They count from when the first effect began, and end early by what the heal will take, so that
+    the effect lasts as long as was asked; this returns earlier still, to leave time for a last look
+    before the heal. A fault that was gone at any look ended early, whatever is seen later.
     """
     clock = holding.clock
     until = clock.monotonic() + seconds - _behind(holds, holding)
     look_seconds = 0.0
-    while (left := until - look_seconds - clock.monotonic()) > 0:
+    while (left := until - 2 * look_seconds - _SPARE_SECONDS - clock.monotonic()) > 0:
         if clock.wait(min(_LOOK_SECONDS, left), holding.interrupt.requested):
             return
         began = clock.monotonic()
-        if until - began < max(_LOOK_SECONDS / 5, 2 * look_seconds):
+        if until - began < max(_LOOK_SECONDS / 5, 3 * look_seconds):
             continue  # the end is not to be missed for a look
         for hold in holds:
             hold.ended_early |= not hold.fault.observe(holding.system).lasts
         look_seconds = clock.monotonic() - began
+    for hold in holds:
+        hold.held_until = until
 
 
 def _behind(holds: Sequence[Hold], holding: Holding) -> float:
