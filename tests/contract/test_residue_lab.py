@@ -4,6 +4,8 @@ The residue oracle of the lab sees what is broken, and nothing of what is not.
 Skipped where the lab is not up: nothing here brings it up.
 """
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -59,6 +61,24 @@ def _member() -> Iterator[None]:
 
 
 @contextmanager
+def _impostor() -> Iterator[None]:
+    """In a process of its own, as one that outlived its run would be."""
+    script = (
+        "import sys; from pathlib import Path; from k2chaos.system.endpoints import FileEndpoints;"
+        "FileEndpoints(Path(sys.argv[1])).topic().join('somebody', 60.0, 'consumer-crypto-1');"
+        "print(flush=True); sys.stdin.read()"
+    )
+    words = [sys.executable, "-c", script, str(LAB_PIPELINE)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        try:
+            yield
+        finally:
+            process.kill()
+
+
+@contextmanager
 def _commits() -> Iterator[None]:
     table = ENDPOINTS.table()
     table.start_commits("somebody", 2.0, 60.0)
@@ -75,9 +95,10 @@ def _commits() -> Iterator[None]:
         (lambda: _quota("binance-stream"), "quotas"),
         (_setting, "settings of topics"),
         (_member, "members of the group"),
+        (_impostor, "clients on this machine"),
         (_commits, "nobody else commits"),
     ],
-    ids=["quota of all", "quota of one", "setting", "member", "commits"],
+    ids=["quota of all", "quota of one", "setting", "member", "impostor", "commits"],
 )
 def test_the_oracle_sees_what_was_left_on_the_lab(
     broken: Callable[[], Any], what: str, lab: Lab
