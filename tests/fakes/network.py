@@ -93,7 +93,9 @@ class Helper:
     def said(self) -> tuple[str, ...]:
         """The last line of a watcher; it tries whenever it is asked."""
         is_watcher = "watch.py" in self.command[1]
-        return (self.answer(self.command).strip(),) if is_watcher else ()
+        if not is_watcher or self.at in self.network.speechless:
+            return ()
+        return (self.answer(self.command).strip(),)
 
 
 @dataclass
@@ -103,6 +105,7 @@ class FakeNetwork:
 
     Attributes:
         apart: Containers that are in no network.
+        speechless: Containers whose watchers have said nothing yet.
         mute: Containers that answer nobody, whatever the rules.
         hurry_ms: By how much delays are too short.
         ignored: What helpers do nothing of, in their own words (``twice``, ``reset``, ...).
@@ -113,6 +116,7 @@ class FakeNetwork:
     placed: dict[tuple[str, str], Helper] = field(default_factory=dict)
     apart: set[Container] = field(default_factory=set)
     mute: set[Container] = field(default_factory=set)
+    speechless: set[Container] = field(default_factory=set)
     hurry_ms: float = 0.0
     ignored: set[str] = field(default_factory=set)
     noise: dict[str, Any] = field(default_factory=dict)

@@ -115,6 +115,14 @@ def test_names_that_are_still_resolved_are_no_fault(tmp_path: Path) -> None:
         pytest.fail("the body ran without a witness")
 
 
+def test_silence_without_dropped_questions_is_no_failing_of_names() -> None:
+    sink, _ = _two(FakeRuntime())
+
+    assert not FailNames(sink).is_struck(Counted(0, 0), {"sink": {"answered_ms": None}})
+    assert not FailNames(sink).is_struck(Counted(1, 0), {"sink": {"answered_ms": 0.1}})
+    assert FailNames(sink).is_struck(Counted(1, 0), {"sink": {"answered_ms": None}})
+
+
 def test_who_is_in_no_network_has_no_names_to_lose() -> None:
     runtime = FakeRuntime()
     sink, _ = _two(runtime)

@@ -26,6 +26,27 @@ def test_more_than_all_packets_cannot_be_lost() -> None:
 
 
 @pytest.mark.parametrize(
+    "func, what, arguments",
+    [
+        ("fail_names", '"maybe" is no answer', {"role": "sink", "answer": "maybe"}),
+        ("limit_bandwidth", "from 16 to 40000", {"kbit_per_second": 15}),
+        ("reset_connections", "from 0.1 to 60", {"every_seconds": 0}),
+        ("reorder_packets", "from 1 to 4000", {"milliseconds": 0}),
+        ("duplicate_packets", "to 100", {"percent": 101}),
+        ("black_hole", "must be another role", {"to": "sink"}),
+    ],
+)
+def test_what_cannot_be_asked_is_one_mistake(
+    func: str, what: str, arguments: dict[str, Any]
+) -> None:
+    ends = {"role": "sink"} if func == "fail_names" else {"role": "sink", "to": "broker"}
+
+    (mistake,) = _mistakes(func, **{**ends, **arguments})
+
+    assert what in mistake
+
+
+@pytest.mark.parametrize(
     "what, arguments",
     [
         ("must be another role", {"role": "sink", "to": "sink"}),

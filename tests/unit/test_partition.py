@@ -226,6 +226,19 @@ def test_packets_of_which_none_was_dropped_prove_no_loss() -> None:
     assert fault.is_struck(Counted(1, 5000), {"kafka": {"answered_ms": 0.1}})
 
 
+def test_a_peer_whose_watcher_has_said_nothing_yet_proves_nothing(tmp_path: Path) -> None:
+    runtime = FakeRuntime()
+    sink, broker = _two(runtime)
+    store = runtime.add("object-store")
+    runtime.network.speechless.add(store)
+
+    with (
+        pytest.raises(FaultNotInjected, match="answered_ms"),
+        held(Partition(sink, (broker, store)), 5.0, fake_holding(runtime, tmp_path)),
+    ):
+        pytest.fail("the body ran although nobody had looked from one end")
+
+
 def test_a_fault_whose_end_nobody_tells_lasted_from_its_beginning_to_its_heal() -> None:
     sink, broker = _two(FakeRuntime())
     now = FakeClock().now()
