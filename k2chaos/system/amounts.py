@@ -15,7 +15,7 @@ class Bounds(NamedTuple):
 
 
 AMOUNTS: Final[Mapping[str, Bounds]] = {
-    "percent": Bounds(0.01, 100),
+    "percent": Bounds(0.1, 100),
     "milliseconds": Bounds(1, 4000),
     "jitter_milliseconds": Bounds(0, 2000),
     "every_seconds": Bounds(0.1, 60),

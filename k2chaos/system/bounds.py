@@ -17,6 +17,9 @@ _OF_DATA: Final[Mapping[str, str]] = {
     "join-group": "the sink's group",
     "impersonate-sink": "the sink's group",
 }
+_OF_QUEUES: Final = frozenset(
+    {"delay-packets", "reorder-packets", "duplicate-packets", "limit-bandwidth"}
+)
 
 
 def excluded_by(kind: str) -> str:
@@ -24,10 +27,13 @@ def excluded_by(kind: str) -> str:
     What a fault of *kind* has of its target to itself; empty where it shares everything.
 
     Two that change whether a container's processes run would each heal what the other broke, and
-    two squeezes of one resource would each take the other's limit for that of before.
+    two squeezes of one resource would each take the other's limit for that of before. Of two
+    queues of one kind a packet passes only one.
     """
     if kind in _OF_DATA:
         return _OF_DATA[kind]
     if kind in _OF_PROCESSES:
         return "the state of its processes"
+    if kind in _OF_QUEUES:
+        return f"what becomes of the packets that it sends ({kind})"
     return f"its limits ({kind})" if kind.startswith("squeeze-") else ""

@@ -199,6 +199,9 @@ class Runtime(Protocol):
     def addresses(self, container: Container) -> Mapping[str, str]:
         """Its IPv4 address in each network, by the network's name; `ContainerNotFound`."""
 
+    def has_ipv6(self, container: Container) -> bool:
+        """Whether it has an IPv6 address in one of its networks."""
+
     def happened(self, container: Container, action: str, since: datetime) -> datetime | None:
         """
         When the engine last saw *action* (``pause``, ``unpause``, ``die``, ``start``, ...) happen

@@ -21,6 +21,7 @@ from k2chaos.system.faults.network.bandwidth import LimitBandwidth
 from k2chaos.system.faults.network.connections import BlackHole, ResetConnections
 from k2chaos.system.faults.network.delay import DelayPackets, ReorderPackets
 from k2chaos.system.faults.network.duplicate import DuplicatePackets
+from k2chaos.system.faults.network.lossy import LosePackets
 from k2chaos.system.faults.network.names import Answer, FailNames
 from k2chaos.system.faults.network.partition import Partition
 from k2chaos.system.runtime import Container
@@ -50,6 +51,17 @@ for line in sys.stdin:
         print(json.dumps(one.recv(100).decode()), flush=True)
     except OSError as error:
         print(json.dumps(type(error).__name__), flush=True)
+"""
+STREAM = f"""
+import socket, sys, threading, time
+one = socket.create_connection((sys.argv[1], {PORT}), 30.0)
+def once(size):
+    began, left = time.monotonic(), size
+    threading.Thread(target=one.sendall, args=(b"x" * size,), daemon=True).start()
+    while left:
+        left -= len(one.recv(left))
+    return size / (time.monotonic() - began)
+once(20_000); print(once(int(sys.argv[2])))
 """
 COUNT = """
 import json, socket, sys
@@ -239,27 +251,33 @@ def test_a_stream_is_no_faster_than_asked_and_arrives_whole(
 ) -> None:
     sink, broker = start("sink"), start("broker")
     fault = LimitBandwidth(sink, (broker,), kbit_per_second=800)
-    stream = (
-        "import socket, sys, time\n"
-        f"one = socket.create_connection((sys.argv[1], {PORT}), 30.0)\n"
-        "def once(size):\n"
-        "    began, left = time.monotonic(), size\n"
-        "    one.sendall(b'x' * size)\n"
-        "    while left: left -= len(one.recv(left))\n"
-        "    return size / (time.monotonic() - began)\n"
-        "once(20_000); print(once(200_000))\n"
-    )
     where = address_of(engine, broker)
 
     with _running(engine, broker, SERVE):
         with held(fault, 60.0, holding_on(System(engine), tmp_path)) as hold:
-            during = float(inside(engine, sink, sys.executable, "-c", stream, where).stdout)
-        after = float(inside(engine, sink, sys.executable, "-c", stream, where).stdout)
+            during = float(
+                inside(engine, sink, sys.executable, "-c", STREAM, where, "200000").stdout
+            )
+        after = float(inside(engine, sink, sys.executable, "-c", STREAM, where, "200000").stdout)
 
     assert 80_000 < during < 110_000
     assert after > 1e6
     assert hold.witness["injected"]["bytes_per_second"]["broker"] < 125_000
     assert [] == rules_of(engine, sink)
+
+
+def test_a_delay_is_no_limit_of_bandwidth(
+    engine: DockerRuntime, start: Starter, tmp_path: Path
+) -> None:
+    """Packets that wait in a queue of the kernel count as unsent; two of them stop a connection."""
+    sink, broker = start("sink"), start("broker")
+    where = address_of(engine, broker)
+    fault = DelayPackets(sink, (broker,), milliseconds=100)
+
+    with _running(engine, broker, SERVE), held(fault, 60.0, holding_on(System(engine), tmp_path)):
+        said = inside(engine, sink, sys.executable, "-c", STREAM, where, "3000000").stdout
+
+    assert float(said) > 1e6
 
 
 def test_all_that_queue_and_a_partition_of_another_pair_are_held_together(
@@ -272,6 +290,7 @@ def test_all_that_queue_and_a_partition_of_another_pair_are_held_together(
         DuplicatePackets(*pair, percent=50),
         ReorderPackets(*pair, percent=30, milliseconds=20),
         LimitBandwidth(*pair, kbit_per_second=400),
+        LosePackets(*pair, percent=20),
         Partition(sink, (store,)),
     )
     system = System(engine)

@@ -106,6 +106,7 @@ class FakeNetwork:
     Attributes:
         apart: Containers that are in no network.
         speechless: Containers whose watchers have said nothing yet.
+        dual: Containers that have an IPv6 address, too.
         mute: Containers that answer nobody, whatever the rules.
         hurry_ms: By how much delays are too short.
         ignored: What helpers do nothing of, in their own words (``twice``, ``reset``, ...).
@@ -115,6 +116,7 @@ class FakeNetwork:
     namespaces: dict[Container, Namespace] = field(default_factory=dict)
     placed: dict[tuple[str, str], Helper] = field(default_factory=dict)
     apart: set[Container] = field(default_factory=set)
+    dual: set[Container] = field(default_factory=set)
     mute: set[Container] = field(default_factory=set)
     speechless: set[Container] = field(default_factory=set)
     hurry_ms: float = 0.0
@@ -163,7 +165,7 @@ class FakeNetwork:
     def answer_in(self, here: Namespace, command: tuple[str, ...]) -> str:
         """What *command* prints in the namespace *here*."""
         if command[0] == "iptables-save":
-            return here.listing(command[-1])
+            return here.listing(command[-1] if "-t" in command else "")
         if "apply.py" in command[1]:
             here.restore(command[-1])
             return f"{command[2]}\n"
@@ -226,4 +228,4 @@ class FakeNetwork:
         for one in self.placed.values():
             is_there = one.namespace is there and "hold_back.py" in one.command[1]
             if is_there and one.command[2] in numbers:
-                yield json.loads(one.command[3])
+                yield json.loads(one.command[4])

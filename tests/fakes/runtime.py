@@ -174,6 +174,10 @@ class FakeRuntime:
         self._must_be_there(container)
         return self.network.addresses(container)
 
+    def has_ipv6(self, container: Container) -> bool:
+        """See `Runtime`."""
+        return container in self.network.dual
+
     def happened(self, container: Container, action: str, since: datetime) -> datetime | None:
         """See `Runtime`; of events this engine keeps what `happenings` says."""
         at = self.happenings.get((container, action))

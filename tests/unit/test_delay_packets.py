@@ -21,11 +21,26 @@ def test_the_round_trip_is_as_long_as_asked(tmp_path: Path) -> None:
         rules = runtime.network.at(sink).rules()
 
     assert [
-        "-d 10.0.0.3 -m mark --mark 255 -j RETURN",
+        "-d 10.0.0.3 -m mark --mark 0x2000000/0x2000000 -j RETURN",
         "-d 10.0.0.3 -j NFQUEUE --queue-num 255 --queue-bypass",
     ] == rules
     assert {"kafka": 80.1} == hold.witness["injected"]["answered_ms"]
     assert not hold.ended_early
+
+
+def test_an_answer_that_does_not_come_does_not_end_a_delay_that_was_seen(tmp_path: Path) -> None:
+    runtime = FakeRuntime()
+    sink, broker = runtime.add("consumer-crypto"), runtime.add("kafka")
+
+    with held(DelayPackets(sink, (broker,)), 5.0, fake_holding(runtime, tmp_path)) as hold:
+        runtime.network.mute.add(sink)
+        silent = hold.fault.observe(System(runtime))
+        runtime.network.placed.pop((hold.fault.tag, "hand"))
+        gone = hold.fault.observe(System(runtime))
+
+    assert (False, True) == (silent.struck, silent.lasts)
+    assert (False, False) == (gone.struck, gone.lasts)
+    assert hold.ended_early
 
 
 def test_a_helper_that_delays_less_than_asked_is_no_witness(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from k2chaos.evidence.state import Holder, PipelineLock, state_directory
 from k2chaos.system.faults import System, fault_to_json
 from k2chaos.system.faults.healing import heal_open, status, sweep
 from k2chaos.system.faults.process import Pause, Stop
+from k2chaos.system.runtime import Verb
 from tests.fakes.clock import FakeClock
 from tests.fakes.runtime import FakeRuntime
 
@@ -125,16 +126,16 @@ def test_a_fault_of_an_unknown_kind_is_told_and_kept(left: Left) -> None:
 class LandingClock(FakeClock):
     """After nine seconds the stop that was on its way lands."""
 
-    def __init__(self, left: Left) -> None:
+    def __init__(self, left: Left, at: float = 9.0, verb: Verb = "stop") -> None:
         super().__init__()
-        self.left = left
+        self.left, self.at, self.verb = left, at, verb
         self.has_landed = False
 
     def wait(self, seconds: float, event: threading.Event | None = None) -> bool:
         result = super().wait(seconds, event)
-        if self.seconds >= 9 and not self.has_landed:
+        if self.seconds >= self.at and not self.has_landed:
             self.has_landed = True
-            self.left.runtime.send(self.left.kafka, "stop")
+            self.left.runtime.send(self.left.kafka, self.verb)
         return result
 
 
@@ -150,6 +151,20 @@ def test_a_stop_that_was_on_its_way_when_its_sender_died_is_undone_when_it_lands
     assert "healed" == one.outcome
     assert clock.has_landed
     assert left.runtime.state(left.kafka).is_running
+
+
+def test_what_was_prepared_long_ahead_is_watched_as_long_as_what_was_not(left: Left) -> None:
+    fault = Pause(left.kafka).prepare(System(left.runtime))
+    deadline = left.clock.now() + timedelta(seconds=200)
+    left.ledger.tried("pause-1", fault_to_json(fault), deadline, at=left.clock.now())
+    left.clock.wait(100)  # for the instant that it was to begin at
+    landing = LandingClock(left, left.clock.seconds + 1.0, "pause")
+    landing.wait(left.clock.seconds)
+
+    sweep(left.directory, lambda _engine: left.runtime, landing)
+
+    assert left.runtime.state(left.kafka).is_running
+    assert landing.has_landed
 
 
 def test_a_ledger_is_closed_where_it_was_read_whatever_run_it_names(left: Left) -> None:

@@ -13,6 +13,7 @@ from k2chaos.system.faults.network.bandwidth import LimitBandwidth
 from k2chaos.system.faults.network.chain import DELAYS, DUPLICATES, REORDERS, SHAPES
 from k2chaos.system.faults.network.delay import DelayPackets, ReorderPackets
 from k2chaos.system.faults.network.duplicate import DuplicatePackets
+from tests.fakes.clock import FakeClock
 from tests.fakes.runs import fake_holding
 from tests.fakes.runtime import FakeRuntime
 
@@ -114,6 +115,20 @@ def test_what_nobody_could_tell_is_refused(kind: Kind, asked: dict[str, float]) 
         fault.prepare(System(runtime))
 
 
+def test_a_copy_passes_the_stages_behind_it_and_meets_those_before_it() -> None:
+    runtime = FakeRuntime()
+    sink, broker = runtime.add("consumer-crypto"), runtime.add("kafka")
+    kinds = (DelayPackets, ReorderPackets, DuplicatePackets, LimitBandwidth)
+    faults = [kind(sink, (broker,)) for kind in kinds]
+    marks = [int(one.meanwhile(FakeClock().now())[3]) for one in faults]
+    passing = [next(iter(one.rules_about("10.0.0.3"))) for one in faults]
+    bits = [int(rule.split()[5].partition("/")[0], 16) for rule in passing]
+
+    passes = [[bool(mark & bit) for bit in bits] for mark in marks]
+
+    assert [[stage <= own for stage in range(4)] for own in range(4)] == passes
+
+
 def test_each_kind_that_queues_has_a_hook_to_itself() -> None:
     places = [
         (kind.place.table, hook)
@@ -137,6 +152,14 @@ def test_rare_packets_need_more_pings() -> None:
     ]
 
     assert [500, 100, 40, 20] == counts
+
+
+@pytest.mark.parametrize("percent, count", [(2, 500), (25, 53), (50, 40), (90, 111)])
+def test_the_most_pings_are_overtaken_where_half_are_late(percent: float, count: int) -> None:
+    runtime = FakeRuntime()
+    sink, broker = runtime.add("consumer-crypto"), runtime.add("kafka")
+
+    assert count == ReorderPackets(sink, (broker,), percent=percent).watch.how["count"]
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,25 @@ def test_who_shares_no_network_cannot_be_cut_off() -> None:
         Partition(sink, (broker,)).prepare(System(runtime))
 
 
+def test_who_can_be_reached_another_way_cannot_be_cut_off() -> None:
+    runtime = FakeRuntime()
+    sink, broker = _two(runtime)
+    runtime.network.dual.add(sink)
+
+    with pytest.raises(TargetNotReady, match="IPv6"):
+        Partition(sink, (broker,)).prepare(System(runtime))
+
+
+def test_rare_losses_need_more_datagrams() -> None:
+    sink, broker = _two(FakeRuntime())
+    counts = [
+        LosePackets(sink, (broker,), percent=percent).watch.how["datagrams"]
+        for percent in (0.1, 0.5, 10, 100)
+    ]
+
+    assert [10_000, 2_000, 1_000, 1_000] == counts
+
+
 def test_a_fault_without_another_end_is_refused() -> None:
     runtime = FakeRuntime()
     sink, _ = _two(runtime)

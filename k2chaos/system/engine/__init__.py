@@ -178,6 +178,13 @@ class DockerRuntime:
         attached = entry["NetworkSettings"]["Networks"]
         return {name: one["IPAddress"] for name, one in attached.items() if one["IPAddress"]}
 
+    def has_ipv6(self, container: Container) -> bool:
+        """See `Runtime`."""
+        with translated(f"ask for the addresses of {container}"):
+            entry = self._client.api.inspect_container(self._id(container))
+        attached = entry["NetworkSettings"]["Networks"].values()
+        return any(one.get("GlobalIPv6Address") for one in attached)
+
     def happened(self, container: Container, action: str, since: datetime) -> datetime | None:
         """See `Runtime`."""
         with translated(f"list the events of {container}"):

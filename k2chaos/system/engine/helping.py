@@ -69,7 +69,11 @@ def tell(client: Any, tag: str, name: str, command: tuple[str, ...]) -> str:
 
 def said(client: Any, tag: str, name: str) -> tuple[str, ...]:
     """The last whole lines that a lasting helper printed."""
-    text = _one(client, tag, name).logs(tail=_LINES, stderr=False).decode(errors="replace")
+    helper = _one(client, tag, name)
+    if helper.status != "running":
+        message = f"the helper {name} of fault {tag} has ended"
+        raise ContainerNotFound(message)
+    text = helper.logs(tail=_LINES, stderr=False).decode(errors="replace")
     return tuple(text.rpartition("\n")[0].splitlines())
 
 

@@ -9,7 +9,6 @@ an explicit heal takes what it is told.
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -136,11 +135,13 @@ def _heal_all(
 
 
 def _still_landing(entry: LedgerEntry, fault: Fault, clock: Clock) -> float:
-    """For how many seconds more the injection of a fault that nobody saw may yet take effect."""
-    if entry.was_witnessed:
-        return 0.0
-    tried_at = datetime.fromisoformat(entry.events[0]["at"])
-    return fault.landing_seconds - (clock.now() - tried_at).total_seconds()
+    """
+    For how many seconds from now the injection of a fault that nobody saw may yet take effect.
+
+    When it was sent is not on record: its run may have died at any moment until now.
+    """
+    is_over = entry.was_witnessed or clock.now() > entry.deadline
+    return 0.0 if is_over else fault.landing_seconds
 
 
 def _heal_one(entry: LedgerEntry, connect: Callable[[str], Runtime], clock: Clock) -> Healing:

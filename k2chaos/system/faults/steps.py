@@ -99,7 +99,7 @@ def undo(hold: Hold, holding: "Holding") -> None:
     """Heal it, once."""
     also = hold.fault.heal(holding.system)
     if also:
-        hold.witness["undone"] = dict(also)
+        hold.witness.setdefault("undone", dict(also))  # a second attempt finds nothing to do
 
 
 def see_gone(hold: Hold, holding: "Holding") -> None:

@@ -4,9 +4,13 @@ import socket
 import sys
 import threading
 
+PATIENCE_SECONDS = 10.0
+"""After so long a silence it is over: the end of a connection may have got lost."""
+
 
 def give_back(one: socket.socket) -> None:
     """Until *one* is closed."""
+    one.settimeout(PATIENCE_SECONDS)
     with one:
         try:
             while said := one.recv(1024):

@@ -6,6 +6,7 @@ as a JSON object, then IPv4 addresses. What each way returns has ``answered_ms``
 milliseconds the answer came, null for none.
 """
 
+import contextlib
 import json
 import random
 import socket
@@ -24,9 +25,6 @@ DNS_PORT = 53
 PTR = 12
 RECEIVE_BUFFER_BYTES = 2**22
 PERIOD_SECONDS = 1.0
-IDENTITY = random.getrandbits(16)
-"""By which replies are told apart: watchers of several faults may be in one namespace, each as
-process 1 of its own container."""
 
 _kept: dict[str, socket.socket] = {}
 _resets: dict[str, list[float]] = {}
@@ -36,7 +34,8 @@ def knock(address: str, patience_seconds: float, datagrams: int = 0) -> dict[str
     """Open a connection that is refused; *datagrams* are sent beside, for a kernel to count."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
         for _ in range(datagrams):
-            one.sendto(b"k2chaos", (address, PORT))
+            with contextlib.suppress(OSError):  # a rule in this namespace may drop it
+                one.sendto(b"k2chaos", (address, PORT))
     began = time.monotonic()
     try:
         socket.create_connection((address, PORT), patience_seconds).close()
@@ -55,7 +54,7 @@ def echo(address: str, patience_seconds: float, port: int) -> dict[str, Any]:
         with socket.create_connection((address, port), patience_seconds) as one:
             accepted = _since_ms(began)
             _say(one)
-    except OSError:
+    except (OSError, EOFError):
         return {"accepted_ms": accepted, "answered_ms": None}
     return {"accepted_ms": accepted, "answered_ms": _since_ms(began)}
 
@@ -73,7 +72,7 @@ def keep(address: str, patience_seconds: float, port: int) -> dict[str, Any]:
     except (ConnectionResetError, BrokenPipeError):
         resets.append(time.monotonic())
         _kept.pop(address).close()
-    except OSError:
+    except (OSError, EOFError):
         if address in _kept:
             _kept.pop(address).close()
     ago = round(time.monotonic() - resets[-1], 2) if resets else None
@@ -89,6 +88,7 @@ def ping(
     Of the replies: how many, how many that had come before, how many that a later one has
     overtaken, and how fast they came (``null`` for fewer than two).
     """
+    identity = random.getrandbits(16)  # several watchers may be in one namespace
     came: list[tuple[int, float]] = []
     with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as one:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
@@ -97,9 +97,10 @@ def ping(
         sent_at = []
         for number in range(count):
             sent_at.append(time.monotonic())
-            one.send(_request(number, size_bytes))
-            _receive(one, came, sent_at[-1] + gap_ms / 1000)
-        _receive(one, came, time.monotonic() + patience_seconds, count)
+            with contextlib.suppress(OSError):  # a rule in this namespace may drop it
+                one.send(_request(identity, number, size_bytes))
+            _receive(one, identity, came, sent_at[-1] + gap_ms / 1000)
+        _receive(one, identity, came, time.monotonic() + patience_seconds, count)
     return _told(came, sent_at, size_bytes)
 
 
@@ -107,7 +108,7 @@ def resolve(address: str, patience_seconds: float, of: str) -> dict[str, Any]:
     """Ask the resolver at *address* for the name of the IPv4 address *of*; any reply answers."""
     labels = [*reversed(of.split(".")), "in-addr", "arpa"]
     name = b"".join(bytes([len(label)]) + label.encode() for label in labels) + b"\0"
-    query = struct.pack("!HHHHHH", IDENTITY, 0x0100, 1, 0, 0, 0) + name
+    query = struct.pack("!HHHHHH", random.getrandbits(16), 0x0100, 1, 0, 0, 0) + name
     began = time.monotonic()
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
@@ -130,24 +131,24 @@ def _since_ms(began: float) -> float:
 
 
 def _say(one: socket.socket) -> None:
-    """`OSError` where the echo does not come back."""
+    """`OSError` where the echo does not come back, `EOFError` where the other end has closed."""
     one.sendall(b"k2chaos")
     if not one.recv(1024):
-        raise ConnectionResetError
+        raise EOFError
 
 
-def _request(number: int, size_bytes: int) -> bytes:
+def _request(identity: int, number: int, size_bytes: int) -> bytes:
     body = b"k" * (size_bytes - HEADERS_BYTES)
-    unsummed = struct.pack("!BBHHH", ECHO_REQUEST, 0, 0, IDENTITY, number) + body
+    unsummed = struct.pack("!BBHHH", ECHO_REQUEST, 0, 0, identity, number) + body
     total = sum(struct.unpack(f"!{len(unsummed) // 2}H", unsummed[: len(unsummed) // 2 * 2]))
     total += (unsummed[-1] << 8) if len(unsummed) % 2 else 0
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
-    return struct.pack("!BBHHH", ECHO_REQUEST, 0, ~total & 0xFFFF, IDENTITY, number) + body
+    return struct.pack("!BBHHH", ECHO_REQUEST, 0, ~total & 0xFFFF, identity, number) + body
 
 
 def _receive(
-    one: socket.socket, came: list[tuple[int, float]], until: float, enough: int = 0
+    one: socket.socket, identity: int, came: list[tuple[int, float]], until: float, enough: int = 0
 ) -> None:
     """Add the replies that come until then; with *enough* only until all of that many did."""
     while True:
@@ -162,7 +163,7 @@ def _receive(
         except OSError:
             continue  # what ICMP says of a packet of before
         kind, _, _, of, number = struct.unpack("!BBHHH", packet[20:28])
-        if (kind, of) == (ECHO_REPLY, IDENTITY):
+        if (kind, of) == (ECHO_REPLY, identity):
             came.append((number, time.monotonic()))
 
 

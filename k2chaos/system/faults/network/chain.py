@@ -6,7 +6,8 @@ faults of one namespace do not see each other. Chains live and die with the name
 that was restarted has none.
 
 A packet that comes back from a queue goes on behind the hook that queued it, past the rules that
-still stood there. So each kind of fault that queues has a hook of its own, and all can be combined.
+still stood there. So each kind of fault that queues has a hook of its own, and kinds can be
+combined.
 """
 
 import re
@@ -20,20 +21,33 @@ from k2chaos.system.runtime import FAULT_LABEL, Container, HelperCall, Runtime
 HAND: Final = "hand"
 """The helper that waits in the target's namespace to apply the rules."""
 _CAPABILITIES: Final = ("NET_ADMIN", "NET_RAW")
-_REMOVE: Final = """for hook in {hooks}; do
-  while iptables -w 5 -t {table} -D $hook -j {chain} 2>/dev/null; do :; done
+_REMOVE: Final = """for table in raw mangle security filter; do
+  for hook in INPUT OUTPUT POSTROUTING; do
+    while iptables -w 5 -t $table -D $hook -j {chain} 2>/dev/null; do :; done
+  done
+  iptables -w 5 -t $table -F {chain} 2>/dev/null && iptables -w 5 -t $table -X {chain} && was=there
 done
-iptables -w 5 -t {table} -F {chain} 2>/dev/null && iptables -w 5 -t {table} -X {chain}
-for peer in {peers}; do ss -K -H -t -n dst $peer; done | wc -l"""
-"""``ss -K`` lists the connections that it reset."""
+if [ "$was" ]; then for peer in {peers}; do ss -K -H -t -n dst $peer; done; fi | wc -l"""
+"""
+``ss -K`` lists the connections that it reset; none is where the chain was not there. All tables are
+looked through, because a ledger may be of another version.
+"""
+_LIST: Final = ("iptables-save",)
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where in the packet filter a chain is hooked: the table, and its chains of the kernel."""
+    """
+    Where in the packet filter a chain is hooked.
+
+    Attributes:
+        hooks: The kernel's chains in the table.
+        stage: Of those that queue: in which order a packet that is sent comes by them, from 1.
+    """
 
     table: str
     hooks: tuple[str, ...]
+    stage: int = 0
 
     @property
     def listing(self) -> tuple[str, ...]:
@@ -42,10 +56,10 @@ class Place:
 
 
 FILTER: Final = Place("filter", ("INPUT", "OUTPUT"))
-DELAYS: Final = Place("raw", ("OUTPUT",))
-REORDERS: Final = Place("mangle", ("OUTPUT",))
-DUPLICATES: Final = Place("security", ("OUTPUT",))
-SHAPES: Final = Place("mangle", ("POSTROUTING",))
+DELAYS: Final = Place("raw", ("OUTPUT",), 1)
+REORDERS: Final = Place("mangle", ("OUTPUT",), 2)
+DUPLICATES: Final = Place("security", ("OUTPUT",), 3)
+SHAPES: Final = Place("mangle", ("POSTROUTING",), 4)
 
 
 def chain_of(tag: str) -> str:
@@ -99,26 +113,19 @@ def counted(runtime: Runtime, tag: str, place: Place) -> Counted | None:
     return Counted(dropped, sum(int(count) for count, _ in rules) - dropped)
 
 
-def is_there(runtime: Runtime, target: Container, tag: str, place: Place) -> bool:
+def is_there(runtime: Runtime, target: Container, tag: str) -> bool:
     """Whether anything of the chain is in *target*, seen by a fresh helper."""
-    return chain_of(tag) in _run(runtime, target, tag, place.listing)
+    return chain_of(tag) in _run(runtime, target, tag, _LIST)
 
 
-def remove(
-    runtime: Runtime, target: Container, tag: str, place: Place, peers: Sequence[str]
-) -> int:
+def remove(runtime: Runtime, target: Container, tag: str, peers: Sequence[str]) -> int:
     """
-    Take the chain out of *target*, then reset once what it has open to the addresses *peers*.
+    Take the chain out of *target*; if it was there, reset once what is open to the *peers*.
 
     Returns:
         How many connections were reset.
     """
-    script = _REMOVE.format(
-        chain=chain_of(tag),
-        table=place.table,
-        hooks=" ".join(place.hooks),
-        peers=" ".join(peers),
-    )
+    script = _REMOVE.format(chain=chain_of(tag), peers=" ".join(peers))
     return int(_run(runtime, target, tag, ("sh", "-c", script)))
 
 

@@ -17,16 +17,17 @@ _PING_GAP_MS: Final = 1.0
 _EXPECTED: Final = 10
 """So many of a round's pings are to meet the fault: that none does is then a chance of 1 in 20,000
 (Poisson)."""
+_CERTAIN: Final = 100.0
 _MOST_PINGS: Final = 500
 """More would take longer than a round of a watcher may."""
-LEAST_PERCENT: Final = _EXPECTED * 100 / _MOST_PINGS
+LEAST_PERCENT: Final = _EXPECTED * _CERTAIN / _MOST_PINGS
 _MOST_PERCENT: Final = 90.0
 """Where all are held back, nothing overtakes."""
 
 
 def pings_for(percent: float, gap_ms: float = 0.0) -> Watch:
     """A watch by enough pings that some meet what happens to *percent* of them."""
-    count = min(_MOST_PINGS, max(2 * _EXPECTED, round(_EXPECTED * 100 / percent)))
+    count = min(_MOST_PINGS, max(2 * _EXPECTED, round(_EXPECTED * _CERTAIN / percent)))
     return Watch("ping", how={"count": count, "size_bytes": _PING_BYTES, "gap_ms": gap_ms})
 
 
@@ -110,8 +111,9 @@ class ReorderPackets(Queued):
 
     @property
     def watch(self) -> Watch:
-        """Pings close enough to each other that one can pass another."""
-        return pings_for(self.percent, _PING_GAP_MS)
+        """Pings close enough to each other that one can pass another: one late, the next not."""
+        pairs = self.percent * (_CERTAIN - self.percent) / _CERTAIN
+        return pings_for(pairs, _PING_GAP_MS)
 
     def prepare(self, system: System) -> Self:
         """All of them must run, and share a network; what is asked must let some pass others."""

@@ -8,7 +8,9 @@ from k2chaos.system.faults.network.chain import Counted
 from k2chaos.system.faults.network.pair import Sight, Watch
 from k2chaos.system.faults.network.ruled import Ruled
 
-_PROBES: Final = 1000
+_FEWEST_PROBES: Final = 1000
+_EXPECTED: Final = 10
+"""So many of a round's datagrams are to be lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,8 @@ class LosePackets(Ruled):
     @property
     def watch(self) -> Watch:
         """Packets of its own are sent beside."""
-        return Watch(how={"datagrams": _PROBES})
+        expected = round(_EXPECTED * 100 / self.percent)
+        return Watch(how={"datagrams": max(_FEWEST_PROBES, expected)})
 
     def rules_about(self, peer: str) -> Iterator[str]:
         """Count all, drop some."""

@@ -22,8 +22,9 @@ class FailNames(Ruled):
     """
     The container resolves no names: neither those of its peers nor any other.
 
-    Connections that are open go on; who connects anew cannot. With ``error`` a question fails at
-    once, with ``silence`` it takes the resolver's patience (some 10 seconds).
+    Connections that are open go on; who connects anew cannot, but for what it finds in its own
+    hosts file or has remembered. With ``error`` a question fails at once, with ``silence`` it takes
+    the resolver's patience (some 10 seconds).
 
     Attributes:
         address: One of its own, whose name the witness asks for.

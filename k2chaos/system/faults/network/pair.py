@@ -16,6 +16,8 @@ from k2chaos.system.faults.process import require_running
 from k2chaos.system.runtime import Container, ContainerState, HelperCall, Runtime
 
 _ONCE: Final = 1
+_TRIES: Final = 3
+"""Before the fault: what answers may have been started just now."""
 _FOR_EVER: Final = 0
 _CAPABILITIES: Final = ("NET_RAW",)
 
@@ -78,6 +80,12 @@ def links_between(
         TargetNotReady: One of them does not run, or shares no network with the target.
     """
     here = system.runtime.addresses(target)
+    if system.runtime.has_ipv6(target):
+        message = (
+            f"{kind} of {target} not begun: it has an IPv6 address, and rules are made for IPv4 "
+            "alone, so that its peers would still reach it"
+        )
+        raise TargetNotReady(message)
     for peer in peers:
         state = require_running(system, peer, f"{kind} from {target}, as seen")
         there = system.runtime.addresses(peer)
@@ -111,8 +119,11 @@ def begin_watch(
         command = watch.command(_FOR_EVER, link.here)
         call = HelperCall(command, network_of=link.peer, capabilities=_CAPABILITIES)
         runtime.start_helper(call, tag, name)
-        seen = _seen(link, runtime.tell_helper(tag, name, watch.command(_ONCE, link.here)))
-        if any(sight["answered_ms"] is None for sight in seen.values()):
+        for _ in range(_TRIES):
+            seen = _seen(link, runtime.tell_helper(tag, name, watch.command(_ONCE, link.here)))
+            if all(sight["answered_ms"] is not None for sight in seen.values()):
+                break
+        else:
             message = (
                 f"nothing answered {link.peer} at {', '.join(link.here)} before anything was done, "
                 "so nobody could tell that the fault struck; something else cuts them off"

@@ -14,6 +14,8 @@ _AS_THEY_COME: Final[Mapping[str, float]] = {
     "delay_ms": 0.0, "jitter_ms": 0.0, "late": 0.0, "twice": 0.0, "bytes_per_second": 0.0,
 }  # fmt: skip
 """What a packet meets of which nothing is asked."""
+_FIRST_MARK: Final = 1 << 24
+"""Marks of packets have 32 bits; the low ones are often used by others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,8 @@ class Queued(Ruled):
     """
 
     kind: ClassVar[str] = ""
+    lasts_unseen: ClassVar[bool] = True
+    """On a busy line, or one that something else has cut, an attempt may see nothing of it."""
 
     @property
     def asked(self) -> Mapping[str, float]:
@@ -37,17 +41,23 @@ class Queued(Ruled):
         """Takes the packets of the queue and decides on them."""
         del at
         asked = json.dumps({**_AS_THEY_COME, **self.asked})
-        return ("python3", "/opt/k2chaos/hold_back.py", str(self.queue), asked)
+        mark = self._mark(self.place.stage)
+        return ("python3", "/opt/k2chaos/hold_back.py", str(self.queue), str(mark), asked)
 
     def rules_about(self, peer: str) -> Iterator[str]:
-        """Queue what goes there, but for what the helper sent itself; with no helper it passes."""
-        yield f"-d {peer} -m mark --mark {self.queue} -j RETURN"
+        """Queue what goes there, but for copies of this stage; with no helper it passes."""
+        bit = _FIRST_MARK << self.place.stage
+        yield f"-d {peer} -m mark --mark {bit:#x}/{bit:#x} -j RETURN"
         yield f"-d {peer} -j NFQUEUE --queue-num {self.queue} --queue-bypass"
 
     @property
     def queue(self) -> int:
-        """The kernel numbers queues with 16 bits; as a mark 0 would be every packet's."""
-        return int(self.tag[:4], 16) or 1
+        """The kernel numbers queues with 16 bits."""
+        return int(self.tag[:4], 16)
+
+    def _mark(self, stage: int) -> int:
+        """What a copy of *stage* carries: a bit for each stage that it has behind it."""
+        return sum(_FIRST_MARK << one for one in range(1, stage + 1))
 
     def refuse_like_this(self, alike: Mapping[str, bool], before: Mapping[str, Sight]) -> None:
         """

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, ClassVar, Final, Self
 
-from k2chaos.errors import TargetError, UsageError
+from k2chaos.errors import FaultError, TargetError, UsageError
 from k2chaos.system.faults import System, Witnessed, new_tag
 from k2chaos.system.faults.network import chain
 from k2chaos.system.faults.network.chain import FILTER, Counted, Place
@@ -46,6 +46,8 @@ class Ruled:
     marks: ClassVar[tuple[str, str]] = ("", "")
     lead_seconds: ClassVar[float] = LEAD_SECONDS
     place: ClassVar[Place] = FILTER
+    lasts_unseen: ClassVar[bool] = False
+    """Whether it counts as in effect while its rules and helpers are there, once it was seen."""
     target: Container
     peers: tuple[Container, ...] = ()
     links: tuple[Link, ...] = ()
@@ -101,12 +103,12 @@ class Ruled:
         if not self._is_alive(system):
             return Witnessed(struck=False, active=bool(helpers), seen={"restarted": True})
         if not helpers:
-            is_there = chain.is_there(runtime, self.target, self.tag, self.place)
+            is_there = chain.is_there(runtime, self.target, self.tag)
             return Witnessed(struck=False, active=is_there, seen={"rules": is_there})
         try:
             seen_by = sights(runtime, self.tag, self.watched)
             counted = chain.counted(runtime, self.tag, self.place)
-        except TargetError as error:  # not all of them are there, yet or any longer
+        except (TargetError, FaultError) as error:  # not all are there, yet or any longer
             return Witnessed(struck=False, active=True, seen={"unseen": str(error)})
         seen: dict[str, Any] = {
             "dropped_packets": counted.dropped if counted else None,
@@ -115,8 +117,10 @@ class Ruled:
         }
         if counted is None or len(seen_by) < expected(self.watched):
             return Witnessed(struck=False, active=True, seen=seen)
-        struck = self.is_struck(counted, seen_by) and self._are_peers_alive(system)
-        return Witnessed(struck, active=True, seen=seen)
+        is_watched = self._are_peers_alive(system)
+        struck = self.is_struck(counted, seen_by) and is_watched
+        in_force = is_watched if self.lasts_unseen else None
+        return Witnessed(struck, active=True, seen=seen, in_force=in_force)
 
     def heal(self, system: System) -> Mapping[str, Any]:
         """Remove the helpers first, so that no rule comes after; then the rules."""
@@ -124,7 +128,7 @@ class Ruled:
         if not self._is_alive(system):
             return {}
         addresses = [*self._addresses()]
-        reset = chain.remove(system.runtime, self.target, self.tag, self.place, addresses)
+        reset = chain.remove(system.runtime, self.target, self.tag, addresses)
         return {"reset_connections": reset}
 
     @property
