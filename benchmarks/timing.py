@@ -1,5 +1,5 @@
 """
-How far off the beginning and the length of a fault are: ``python benchmarks/timing.py [times]``.
+How far off beginning and length of a fault are: ``python benchmarks/timing.py [N [kind ...]]``.
 
 On an idle machine. Each fault is prepared ahead and asked to begin at an instant and to last for
 `HELD_SECONDS`; when it began and ended is the engine's own account (``pause``, ``die``, ...) or,
@@ -28,16 +28,17 @@ from tests.fakes.examples import EXAMPLES, PEER
 AHEAD_SECONDS = 2.5
 HELD_SECONDS = 2.0
 SERVICE = "kafka"
-KINDS = ("pause", "kill", "partition", "lose-packets", "delay-packets", "limit-bandwidth")
+KINDS = ("pause", "kill", "partition", "lose-packets", "delay-packets")
 DEFAULT_TIMES = 50
 
 
 def main() -> None:
     """Hold each kind so many times; print how far off each was."""
     times = int(sys.argv[1]) if len(sys.argv) > 1 else DEFAULT_TIMES
+    kinds = sys.argv[2:] or KINDS
     runtime = connect()
     drawn = Table("fault", "times", "start error p50 / p99 / worst (ms)", "length error (ms)")
-    for kind in KINDS:
+    for kind in kinds:
         target = Container(runtime.engine, f"k2chaos-bench-{kind}", SERVICE)
         with (
             network(target.engine, target.project) as joined,
@@ -47,7 +48,9 @@ def main() -> None:
             holds = [_one(runtime, kind, target) for _ in shown]
         starts = [one.start_error_seconds for one in holds if one.start_error_seconds is not None]
         lengths = [one.achieved_seconds - HELD_SECONDS for one in holds if one.ended_at]
-        drawn.add_row(kind, str(len(holds)), _marks(starts), _marks(lengths))
+        row = (kind, str(len(holds)), _marks(starts), _marks(lengths))
+        drawn.add_row(*row)
+        print(" | ".join(row), flush=True)
     Console().print(drawn)
 
 

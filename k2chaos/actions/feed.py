@@ -134,7 +134,7 @@ def malform_frames(
 
     Args:
         duration: Seconds to hold the fault.
-        percent: The share of the frames, 0.01 to 100.
+        percent: The share of the frames, 0.1 to 100.
         start_after: Seconds from the call to the effect; the fault is prepared meanwhile.
 
     Returns:
@@ -159,7 +159,7 @@ def duplicate_trades(
 
     Args:
         duration: Seconds to hold the fault.
-        percent: The share of the trades, 0.01 to 100.
+        percent: The share of the trades, 0.1 to 100.
         start_after: Seconds from the call to the effect; the fault is prepared meanwhile.
 
     Returns:
@@ -184,7 +184,7 @@ def reorder_trades(
 
     Args:
         duration: Seconds to hold the fault.
-        percent: The share of the trades, 0.01 to 100.
+        percent: The share of the trades, 0.1 to 100.
         start_after: Seconds from the call to the effect; the fault is prepared meanwhile.
 
     Returns:

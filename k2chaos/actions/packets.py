@@ -34,7 +34,7 @@ def lose_packets(
     Args:
         role: Role of the container in whose namespace the packets are dropped.
         to: Role of the other end; all its containers.
-        percent: Chance of each packet to be lost, from 0.01 to 100.
+        percent: Chance of each packet to be lost, from 0.1 to 100.
         duration: Seconds to hold the fault.
         service: Which service, where *role* has several.
         to_service: Which service, where *to* has several; by default all of them.

@@ -248,7 +248,7 @@ def test_a_burst_is_held_like_a_fault_and_listed_as_an_injection(
 def test_an_amount_that_makes_no_sense_is_refused_before_anything_is_asked(
     percent: Any, exchange: FakeExchange, run: Run
 ) -> None:
-    with pytest.raises(UsageError, match=r"percent must be a number from 0\.01 to 100"):
+    with pytest.raises(UsageError, match=r"percent must be a number from 0\.1 to 100"):
         hold_feed(run, DuplicateTrades, 15.0, 0.0, percent=percent)
 
     assert [] == exchange.requests

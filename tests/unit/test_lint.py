@@ -163,7 +163,7 @@ MISTAKES: list[tuple[str, Any, str]] = [
     (
         "method/0/provider",
         {**ACTION["provider"], "func": "duplicate_trades", "arguments": {"percent": 100.5}},
-        "method[0].provider.arguments.percent: must be a number from 0.01 to 100, not 100.5",
+        "method[0].provider.arguments.percent: must be a number from 0.1 to 100, not 100.5",
     ),
     (
         "method/0/provider",
