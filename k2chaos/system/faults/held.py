@@ -40,7 +40,9 @@ __all__ = [
 ]
 
 _LOOK_SECONDS = 0.5
-_SPARE_SECONDS = 0.02
+_SHORTEST_SECONDS = 0.005
+_BREATH_SECONDS = 0.001
+_SPARE_SECONDS = 0.1
 """By so much the last look is begun ahead, beside twice what looks took so far."""
 
 
@@ -118,13 +120,26 @@ def _end(hold: Hold, holding: Holding) -> None:
     """Heal it, after a last look where it was held."""
     try:
         if hold.held_from is not None:
-            holding.steps.look(hold, holding)
-            if hold.held_until is not None:  # the look was begun ahead
-                left = hold.held_until - holding.clock.monotonic()
-                holding.clock.wait(left, holding.interrupt.requested)
+            _last_looks(hold, holding)
             hold.held_seconds = holding.clock.monotonic() - hold.held_from
     finally:
         heal(hold, holding, hold.watch_seconds)
+
+
+def _last_looks(hold: Hold, holding: Holding) -> None:
+    """
+    Look once; where that was begun ahead, go on looking until its time has come, for an engine that
+    has rested is slow to heal.
+    """
+    clock, requested = holding.clock, holding.interrupt.requested
+    while True:
+        began = clock.monotonic()
+        holding.steps.look(hold, holding)
+        left = (hold.held_until or 0.0) - clock.monotonic()
+        if left < max(2 * (clock.monotonic() - began), _SHORTEST_SECONDS) or requested.is_set():
+            clock.wait(left, requested)
+            return
+        clock.wait(_BREATH_SECONDS, requested)
 
 
 def watch(holds: Sequence[Hold], seconds: float, holding: Holding) -> None:

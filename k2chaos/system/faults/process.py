@@ -18,7 +18,7 @@ LANDING_SECONDS = 2.0
 """For how long the engine may go on with a request whose sender is dead."""
 
 PAUSE_LEAD_SECONDS = 0.014
-KILL_LEAD_SECONDS = 0.02
+KILL_LEAD_SECONDS = 0.075
 HELPER_LEAD_SECONDS = 0.3
 """
 From the call to its effect, estimated from the engine's answering times; the evidence says how

@@ -5,6 +5,7 @@ The steps of holding a fault, one after the other, as a value.
 each does. That they are a value is what lets a test come between any two of them.
 """
 
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,8 +22,11 @@ logger = logging.getLogger("chaostoolkit")
 
 WITNESS_DEADLINE_SECONDS = 5.0
 HEAL_DEADLINE_SECONDS = 60.0
-_SPIN_SECONDS = 0.02
-"""Before an instant the rest is waited for in steps so short that no timer's slack matters."""
+_SPIN_SECONDS = 0.25
+"""Before an instant the rest is waited for in steps so short that no timer's slack matters, and the
+engine is asked again and again: after a rest its answer takes two to three times as long."""
+_ASK_SECONDS = 0.012
+"""What asking it takes: no more of that in the last moment."""
 
 
 def prepare(hold: Hold, holding: "Holding") -> None:
@@ -44,7 +48,7 @@ def inject(hold: Hold, holding: "Holding") -> None:
     """Wait for its instant, less what the way takes, and inject it."""
     fault, clock = hold.fault, holding.clock
     if hold.begin_at is not None:
-        _wait_for(hold.begin_at - timedelta(seconds=fault.lead_seconds), holding)
+        _wait_for(hold.begin_at - timedelta(seconds=fault.lead_seconds), fault, holding)
     logger.info("injecting %s into %s", fault.kind, fault.target)
     hold.sent_at = clock.now()
     started = clock.monotonic()
@@ -159,13 +163,17 @@ class Holding:
     steps: Steps = field(default_factory=Steps)
 
 
-def _wait_for(instant: datetime, holding: Holding) -> None:
+def _wait_for(instant: datetime, fault: Fault, holding: Holding) -> None:
     """Return at *instant*, a millisecond late at most; `Interrupted` where the run is to end."""
     clock = holding.clock
     while (left := (instant - clock.now()).total_seconds()) > 0:
         nap = left - _SPIN_SECONDS if left > _SPIN_SECONDS else min(left, 0.001)
         clock.wait(nap, holding.interrupt.requested)
         holding.interrupt.refuse_when_requested()
+        left = (instant - clock.now()).total_seconds()
+        if _ASK_SECONDS < left <= _SPIN_SECONDS and isinstance(fault.target, Container):
+            with contextlib.suppress(TargetError, EngineUnreachable):
+                holding.system.runtime.state(fault.target)
 
 
 def _marked(hold: Hold, holding: Holding, action: str, since: datetime) -> datetime | None:

@@ -9,7 +9,10 @@ import subprocess
 import sys
 import time
 
+AHEAD_SECONDS = 0.012
+"""What iptables-restore needs."""
+
 instant, rules = float(sys.argv[1]), sys.argv[2]
-time.sleep(max(0.0, instant - time.time()))
+time.sleep(max(0.0, instant - AHEAD_SECONDS - time.time()))
 subprocess.run(["iptables-restore", "--noflush", "--wait"], input=rules, check=True, text=True)
 print(time.time())
