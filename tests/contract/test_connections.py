@@ -286,10 +286,10 @@ def test_all_that_queue_and_a_partition_of_another_pair_are_held_together(
     sink, broker, store = start("sink"), start("broker"), start("store")
     pair = (sink, (broker,))
     faults = (
+        LimitBandwidth(*pair, kbit_per_second=400),
         DelayPackets(*pair, milliseconds=50),
         DuplicatePackets(*pair, percent=50),
         ReorderPackets(*pair, percent=30, milliseconds=20),
-        LimitBandwidth(*pair, kbit_per_second=400),
         LosePackets(*pair, percent=20),
         Partition(sink, (store,)),
     )

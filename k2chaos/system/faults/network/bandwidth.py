@@ -9,7 +9,7 @@ from k2chaos.system.faults.network.pair import Sight, Watch
 from k2chaos.system.faults.network.queued import Queued
 
 _BYTES_PER_KBIT: Final = 125
-_TAKEN: Final = 0.1
+_TAKEN: Final = 0.03
 """The share of a second's bytes that a watcher takes for itself."""
 _FEWEST_PINGS: Final = 5
 _PING_BYTES: Final = (64, 1400)
@@ -40,7 +40,7 @@ class LimitBandwidth(Queued):
 
     @property
     def watch(self) -> Watch:
-        """A burst that takes a tenth of a second at the limit."""
+        """A burst of a small part of what may pass in a second."""
         taken = self._bytes_per_second * _TAKEN
         least, most = _PING_BYTES
         size = min(most, max(least, int(taken / _FEWEST_PINGS)))
