@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any, Final, get_args
 
 from k2chaos.experiment_file import CONTROL_MODULE, OUR_MODULES
+from k2chaos.lint.combined import lint_combined
 from k2chaos.lint.shape import is_number
 from k2chaos.pipeline import ROLES, STAGES, Pipeline
 from k2chaos.system.amounts import AMOUNTS, what_is_wrong
@@ -150,9 +151,12 @@ def _lint_arguments(
     for name, value in given.items():
         if name in parameters:
             mistakes += _lint_value(parameters[name], value, f"{where}.{name}", scope)
-    if {"role", "to"} <= {*parameters} and given.get("role") == given.get("to") is not None:
-        mistakes.append(f"{where}.to: must be another role than role, {_shown(given['to'])}")
-    return mistakes
+    values = {
+        name: scope.resolve(given.get(name, parameter.default), where, [])
+        for name, parameter in parameters.items()
+        if name in given or parameter.default is not inspect.Parameter.empty
+    }
+    return [*mistakes, *lint_combined(function.__name__, values, where, scope.pipeline)]
 
 
 def _strangers_and_missing(

@@ -111,7 +111,7 @@ def test_what_nobody_could_tell_is_refused(kind: Kind, asked: dict[str, float]) 
     sink, broker = runtime.add("consumer-crypto"), runtime.add("kafka")
     fault = kind(sink, (broker,), **asked)
 
-    with pytest.raises(UsageError, match=r"tell|wait"):
+    with pytest.raises(UsageError, match="nobody could tell"):
         fault.prepare(System(runtime))
 
 

@@ -31,6 +31,28 @@ def pings_for(percent: float, gap_ms: float = 0.0) -> Watch:
     return Watch("ping", how={"count": count, "size_bytes": _PING_BYTES, "gap_ms": gap_ms})
 
 
+def what_is_wrong_with_delay(milliseconds: float, jitter_milliseconds: float) -> str | None:
+    """Why a delay cannot be told from outside; ``None`` where it can."""
+    longest = milliseconds + jitter_milliseconds
+    if jitter_milliseconds <= milliseconds / 2 and longest <= _LONGEST_MS:
+        return None
+    return (
+        f"of a delay by {milliseconds:g} ms the jitter may be half, and both together "
+        f"{_LONGEST_MS:g} ms, not {longest:g}: nobody could tell"
+    )
+
+
+def what_is_wrong_with_order(percent: float, milliseconds: float) -> str | None:
+    """Why packets out of order cannot be told from outside; ``None`` where they can."""
+    if not LEAST_PERCENT <= percent <= _MOST_PERCENT:
+        least = f"{LEAST_PERCENT:g} to {_MOST_PERCENT:g}"
+        return f"percent must be from {least}, not {percent:g}: nobody could tell"
+    if 2 * _PING_GAP_MS < milliseconds <= _LONGEST_MS:
+        return None
+    bounds = f"more than {2 * _PING_GAP_MS:g} and at most {_LONGEST_MS:g}"
+    return f"milliseconds must be {bounds}, not {milliseconds:g}: nobody could tell"
+
+
 @dataclass(frozen=True, slots=True)
 class DelayPackets(Queued):
     """
@@ -65,12 +87,9 @@ class DelayPackets(Queued):
 
     def prepare(self, system: System) -> Self:
         """All of them must run, and share a network; the delay must be one that can be seen."""
-        longest = self.milliseconds + self.jitter_milliseconds
-        if self.jitter_milliseconds > self.milliseconds / 2 or longest > _LONGEST_MS:
-            message = (
-                f"{self.kind} by {self.milliseconds:g} ms: the jitter may be half of that, and "
-                f"both together {_LONGEST_MS:g} ms, not {longest:g}"
-            )
+        wrong = what_is_wrong_with_delay(self.milliseconds, self.jitter_milliseconds)
+        if wrong:
+            message = f"{self.kind} of {self.target}: {wrong}"
             raise UsageError(message)
         return Queued.prepare(self, system)
 
@@ -117,17 +136,9 @@ class ReorderPackets(Queued):
 
     def prepare(self, system: System) -> Self:
         """All of them must run, and share a network; what is asked must let some pass others."""
-        if not LEAST_PERCENT <= self.percent <= _MOST_PERCENT:
-            message = (
-                f"{self.kind} of {self.percent:g} percent: must be from {LEAST_PERCENT:g} to "
-                f"{_MOST_PERCENT:g}, or nobody could tell"
-            )
-            raise UsageError(message)
-        if not 2 * _PING_GAP_MS < self.milliseconds <= _LONGEST_MS:
-            message = (
-                f"{self.kind} by holding some back for {self.milliseconds:g} ms: must be more than "
-                f"{2 * _PING_GAP_MS:g} and at most {_LONGEST_MS:g} ms, or nobody could tell"
-            )
+        wrong = what_is_wrong_with_order(self.percent, self.milliseconds)
+        if wrong:
+            message = f"{self.kind} of {self.target}: {wrong}"
             raise UsageError(message)
         return Queued.prepare(self, system)
 

@@ -12,6 +12,13 @@ from k2chaos.system.faults.network.pair import Sight, Watch
 from k2chaos.system.faults.network.queued import Queued
 
 
+def what_is_wrong_with_share(percent: float) -> str | None:
+    """Why so few packets that come twice cannot be told from outside; ``None`` where they can."""
+    if percent >= LEAST_PERCENT:
+        return None
+    return f"percent must be at least {LEAST_PERCENT:g}, not {percent:g}: nobody could tell"
+
+
 @dataclass(frozen=True, slots=True)
 class DuplicatePackets(Queued):
     """
@@ -40,11 +47,9 @@ class DuplicatePackets(Queued):
 
     def prepare(self, system: System) -> Self:
         """All of them must run, and share a network; enough must come twice to be seen."""
-        if self.percent < LEAST_PERCENT:
-            message = (
-                f"{self.kind} of {self.percent:g} percent: less than {LEAST_PERCENT:g} is more "
-                "than a witness can wait for"
-            )
+        wrong = what_is_wrong_with_share(self.percent)
+        if wrong:
+            message = f"{self.kind} of {self.target}: {wrong}"
             raise UsageError(message)
         return Queued.prepare(self, system)
 
