@@ -82,7 +82,7 @@ def _remove_all(engine: str, project: str) -> None:
 
 
 def test_an_engine_that_can_do_everything_says_what_was_asked(bench: Bench) -> None:
-    wanted = {"host-pid", "netfilter", "nfqueue"}
+    wanted = {"host-pid", "netfilter", "nfqueue", "sock-destroy"}
 
     assert wanted == bench.runtime.abilities(wanted)
     assert {"nfqueue"} == bench.runtime.abilities({"nfqueue"})

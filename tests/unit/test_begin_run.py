@@ -23,6 +23,7 @@ from tests.fakes.runtime import FakeRuntime
         ("crash", "host-pid"),
         ("partition", "netfilter"),
         ("delay_packets", "nfqueue"),
+        ("reset_connections", "sock-destroy"),
     ],
 )
 def test_a_run_with_a_fault_that_this_host_cannot_do_is_refused(

@@ -43,9 +43,9 @@ def test_what_the_host_cannot_do_says_why() -> None:
         ("host-pid", {"crash", "freeze_process"}),
         (
             "netfilter",
-            {"partition", "isolate", "lose_packets", "reset_connections", "black_hole"}
-            | {"fail_names"},
+            {"partition", "isolate", "lose_packets", "black_hole"} | {"fail_names"},
         ),
+        ("sock-destroy", {"reset_connections"}),
         (
             "nfqueue",
             {"delay_packets", "duplicate_packets", "reorder_packets", "limit_bandwidth"},

@@ -9,22 +9,37 @@ from k2chaos.system.runtime import HelperCall
 
 logger = logging.getLogger("chaostoolkit")
 
-_RULES: Final[Mapping[str, tuple[str, ...]]] = {
-    "netfilter": (
-        "-A OUTPUT -m statistic --mode random --probability 0.5 -j DROP",
-        "-A OUTPUT -p tcp -m length --length 1:2 -j DROP",
+_RESET: Final = """python3 -c "
+import socket, subprocess
+with socket.create_server(('127.0.0.1', 0)) as listening:
+    with socket.create_connection(listening.getsockname()) as one:
+        words = ('ss', '-K', '-H', '-t', 'sport', f'= :{one.getsockname()[1]}')
+        assert subprocess.check_output(words)
+" """
+_BIND: Final = """python3 -c "
+from netfilterqueue import NetfilterQueue
+NetfilterQueue().bind(1, print)
+" """
+_TRIALS: Final[Mapping[str, tuple[str, ...]]] = {
+    "sock-destroy": (_RESET,),
+    "nfqueue": (
+        _BIND,
+        *(
+            f"iptables -w 5 -t {table} -A OUTPUT -m mark --mark 1 "
+            "-j NFQUEUE --queue-num 1 --queue-bypass"
+            for table in ("raw", "mangle", "security")
+        ),
     ),
-    "nfqueue": tuple(
-        f"-t {table} -A OUTPUT -m mark --mark 1 -j NFQUEUE --queue-num 1 --queue-bypass"
-        for table in ("raw", "mangle", "security")
+    "netfilter": (
+        "iptables -w 5 -A OUTPUT -p tcp -m length --length 1:2 -j DROP",
+        "iptables -w 5 -A OUTPUT -m statistic --mode random --probability 0.5 -j DROP",
     ),
 }
-"""Rules that the kernel takes only where it can do it: those that packet faults are made of."""
-BY_HELPER: Final = frozenset(_RULES)
+"""What works only where the kernel can do it: that of which packet faults are made."""
+BY_HELPER: Final = frozenset(_TRIALS)
 """What the engine does not know of itself."""
 _SCRIPT: Final = "\n".join(
-    " && ".join((*(f"iptables -w 5 {rule}" for rule in rules), f"echo {name}"))
-    for name, rules in _RULES.items()
+    " && ".join((*commands, f"echo {name}")) for name, commands in _TRIALS.items()
 )
 _TRY: Final = HelperCall(("sh", "-c", f"{_SCRIPT}\ntrue"), capabilities=("NET_ADMIN", "NET_RAW"))
 """In a network namespace of its own, which ends with it."""

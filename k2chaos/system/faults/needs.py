@@ -28,6 +28,10 @@ ABILITIES: Final[Mapping[str, str]] = {
         "a helper cannot take packets out of the kernel and give them back (no NFQUEUE in the "
         "kernel, or no packet filter at all)"
     ),
+    "sock-destroy": (
+        "a helper cannot end the connections of others (no INET_DIAG_DESTROY in the kernel), or "
+        "cannot be run at all"
+    ),
 }
 """What an engine can do, and what it means where it cannot."""
 
@@ -40,7 +44,7 @@ _NEEDS: Final[Mapping[str, str]] = {
     "partition": "netfilter",
     "isolate": "netfilter",
     "lose-packets": "netfilter",
-    "reset-connections": "netfilter",
+    "reset-connections": "sock-destroy",
     "black-hole": "netfilter",
     "fail-names": "netfilter",
     "delay-packets": "nfqueue",
