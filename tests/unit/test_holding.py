@@ -4,6 +4,7 @@ import itertools
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -259,3 +260,19 @@ def test_it_is_held_for_as_long_as_asked_however_long_the_last_look_takes(
         watch([hold], 6.0, holding)
 
     assert pytest.approx(6.0, abs=0.03) == hold.held_seconds
+
+
+@pytest.mark.parametrize("took", [0.0, 0.004, 0.02, 0.1])
+def test_an_engine_that_is_kept_awake_does_not_delay_the_start(took: float, tmp_path: Path) -> None:
+    clock = FakeClock()
+    runtime = _SlowRuntime(clock, itertools.repeat(took))
+    target = runtime.add("kafka")
+    holding = replace(fake_holding(runtime, tmp_path), clock=clock)
+    begin_at = clock.now() + timedelta(seconds=10)
+
+    with held(Pause(target), 20.0, holding, begin_at) as hold:
+        pass
+
+    assert hold.sent_at is not None
+    late = hold.sent_at + timedelta(seconds=Pause.lead_seconds) - begin_at
+    assert timedelta() <= late < timedelta(milliseconds=1.1)
