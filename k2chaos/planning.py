@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TextIO
 
-from k2chaos.errors import ContainerNotFound, ExperimentError, TargetError, UsageError
+from k2chaos.errors import ExperimentError, TargetError, UsageError
 from k2chaos.evidence.declared import declared
 from k2chaos.experiment_file import ExperimentFile, read_experiment
 from k2chaos.lint import lint_experiment
@@ -18,8 +18,8 @@ from k2chaos.lint.arguments import Scope, import_door
 from k2chaos.pipeline import Limits, Pipeline
 from k2chaos.pipeline_file import find_pipeline_file, load_pipeline
 from k2chaos.system.faults.catalogue import ACTIONS, kind_of_action
-from k2chaos.system.faults.needs import wanted_by, why_not
-from k2chaos.system.runtime import Container, Runtime, allowed_services, select
+from k2chaos.system.faults.needs import abilities_for, why_not
+from k2chaos.system.runtime import Container, Runtime, all_of, select
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +124,7 @@ def _step_lines(number: int, step: Step) -> Iterator[str]:
 def _steps(file: ExperimentFile, pipeline: Pipeline, runtime: Runtime) -> Iterator[Step]:
     configuration = file.tree.get("configuration") or {}
     scope = Scope(configuration, frozenset(), pipeline, import_door)
-    wanted = wanted_by(file.tree)
-    abilities = runtime.abilities(wanted) if wanted else frozenset[str]()
+    abilities = abilities_for(file.tree, runtime)
     for activity in declared(file.tree, "method"):
         provider = activity.get("provider", {})
         if provider.get("module") != ACTIONS:
@@ -154,28 +153,17 @@ def _met(step: Step, pipeline: Pipeline, runtime: Runtime) -> Step:
     service, count = arguments.get("service") or None, arguments.get("count", 1)
     try:
         found = select(runtime, pipeline, arguments["role"], service, count)
-        others = _other_end(arguments, pipeline, runtime)
+        others = (
+            all_of(runtime, pipeline, arguments["to"], arguments.get("to_service") or None)
+            if "to" in arguments
+            else ()
+        )
     except (TargetError, UsageError) as error:
         return replace(step, problem=str(error))
     targets, peers = (tuple(_seen(ones, runtime)) for ones in (found, others))
     idle = [one.name for one in (*targets, *peers) if one.status != "running"]
     problem = f"not running: {', '.join(idle)}" if idle else ""
     return replace(step, targets=targets, peers=peers, problem=problem)
-
-
-def _other_end(
-    arguments: Mapping[str, Any], pipeline: Pipeline, runtime: Runtime
-) -> tuple[Container, ...]:
-    """All of the role that a fault between two roles names; none of a fault on one."""
-    if "to" not in arguments:
-        return ()
-    role, project = arguments["to"], pipeline.compose.project
-    services = allowed_services(pipeline, role, arguments.get("to_service") or None)
-    found = tuple(one for one in runtime.containers(project) if one.service in services)
-    if not found:
-        message = f"no container answers to role {role} ({', '.join(services)}) in {project}"
-        raise ContainerNotFound(message)
-    return found
 
 
 def _seen(containers: Iterable[Container], runtime: Runtime) -> Iterator[Target]:

@@ -4,16 +4,11 @@ from typing import Any
 
 from chaoslib.types import Configuration, Secrets
 
-from k2chaos.system.amounts import refuse_bad_amount
-from k2chaos.system.between import (
-    hold_apart,
-    hold_between,
-    refuse_bad_answer,
-    refuse_bad_direction,
-)
+from k2chaos.system.amounts import refuse_bad_amount, refuse_other_than
+from k2chaos.system.between import hold_apart, hold_between
 from k2chaos.system.faults.network.connections import BlackHole, ResetConnections
-from k2chaos.system.faults.network.names import FailNames
-from k2chaos.system.faults.network.partition import Isolate, Partition
+from k2chaos.system.faults.network.names import ANSWERS, FailNames
+from k2chaos.system.faults.network.partition import DIRECTIONS, Isolate, Partition
 from k2chaos.system.holding import Wish, hold_for
 from k2chaos.system.run import current_run
 
@@ -55,7 +50,7 @@ def partition(
         FaultNotInjected: The other end is still answered, or no packet was dropped.
         FaultNotHealed: Rules of the fault are still there.
     """
-    refuse_bad_direction(direction)
+    refuse_other_than("direction", direction, DIRECTIONS)
     return hold_between(
         current_run(),
         Partition,
@@ -219,6 +214,6 @@ def fail_names(
         FaultNotInjected: Names are still resolved.
         FaultNotHealed: Rules of the fault are still there.
     """
-    refuse_bad_answer(answer)
+    refuse_other_than("answer", answer, ANSWERS)
     wish = Wish(role, duration, start_after)
     return hold_for(current_run(), FailNames, wish, service=service, answer=answer)

@@ -4,8 +4,7 @@ from typing import Any, get_args
 
 from chaoslib.types import Configuration, Secrets
 
-from k2chaos.errors import UsageError
-from k2chaos.system.amounts import refuse_bad_amount
+from k2chaos.system.amounts import refuse_bad_amount, refuse_other_than
 from k2chaos.system.disturbing import hold_topic, longest_of
 from k2chaos.system.faults.group import ImpersonateSink, JoinGroup
 from k2chaos.system.faults.records import OversizedRecord, PoisonKind, PoisonRecords
@@ -163,9 +162,7 @@ def poison_records(
         UsageError: Another kind of poison, or more than 10 records.
         FaultNotInjected: The broker did not take them.
     """
-    if poison not in get_args(PoisonKind):
-        message = f"poison must be one of {', '.join(get_args(PoisonKind))}, not {poison!r}"
-        raise UsageError(message)
+    refuse_other_than("poison", poison, get_args(PoisonKind))
     refuse_bad_amount("records", records)
     fields = {"poison": poison, "records": records}
     return hold_topic(current_run(), PoisonRecords, Wish("source", 0.0), **fields)

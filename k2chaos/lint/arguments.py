@@ -253,11 +253,6 @@ def _is_named(value: Any, _parameter: inspect.Parameter, _pipeline: Pipeline | N
     return None if value.strip() else "must not be empty"
 
 
-def _is_poison(value: Any, _parameter: inspect.Parameter, _pipeline: Pipeline | None) -> str | None:
-    kinds = get_args(PoisonKind)
-    return None if value in kinds else f'"{value}" is no poison; there are {", ".join(kinds)}'
-
-
 def _is_one_of(noun: str, words: tuple[str, ...]) -> _Meaning:
     def judge(value: Any, _parameter: inspect.Parameter, _pipeline: Pipeline | None) -> str | None:
         return None if value in words else f'"{value}" is no {noun}; there are {", ".join(words)}'
@@ -279,6 +274,6 @@ _MEANINGS: Final[Mapping[str, _Meaning]] = {
     "grace": _is_grace,
     "process": _is_named,
     "start_after": _is_start,
-    "poison": _is_poison,
+    "poison": _is_one_of("poison", get_args(PoisonKind)),
     **dict.fromkeys(AMOUNTS, _is_within),
 }

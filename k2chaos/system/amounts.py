@@ -1,6 +1,9 @@
-"""How much of a thing may be asked for: what lint checks, and what is checked again at run time."""
+"""
+How much of a thing, and which word, may be asked for: what lint checks, and what is checked again
+at run time.
+"""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final, NamedTuple
 
 from k2chaos.errors import UsageError
@@ -57,4 +60,16 @@ def refuse_bad_amount(name: str, value: Any) -> None:
     wrong = what_is_wrong(name, value)
     if wrong:
         message = f"{name} {wrong}"
+        raise UsageError(message)
+
+
+def refuse_other_than(name: str, value: Any, words: Collection[str]) -> None:
+    """
+    Check which of some *words* is asked for.
+
+    Raises:
+        UsageError: It is none of them.
+    """
+    if value not in words:
+        message = f"{name} must be one of {', '.join(words)}, not {value!r}"
         raise UsageError(message)

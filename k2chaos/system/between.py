@@ -3,13 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-from k2chaos.errors import ContainerNotFound, UsageError
+from k2chaos.errors import UsageError
 from k2chaos.system.faults import Fault
-from k2chaos.system.faults.network.names import ANSWERS
-from k2chaos.system.faults.network.partition import DIRECTIONS
 from k2chaos.system.holding import Wish, hold_for
 from k2chaos.system.run import Run
-from k2chaos.system.runtime import Container, allowed_services
+from k2chaos.system.runtime import Container, all_of
 
 
 def hold_between(
@@ -38,10 +36,10 @@ def hold_between(
         message = f"the role on both ends is {to}; a fault of the network needs two"
         raise UsageError(message)
     with run.noting_unsupported():
-        services = allowed_services(run.pipeline, to, to_service or None)
+        peers = all_of(run.runtime, run.pipeline, to, to_service or None)
 
     def made(target: Container, **given: Any) -> Fault:
-        return kind(target, _peers(run, to, services), **given)
+        return kind(target, peers, **given)
 
     return hold_for(run, made, wish, service=service, **parameters)
 
@@ -75,36 +73,3 @@ def hold_apart(
         )
 
     return hold_for(run, made, wish, service=service)
-
-
-def refuse_bad_direction(direction: Any) -> None:
-    """
-    Check which way packets are dropped.
-
-    Raises:
-        UsageError: It is no direction.
-    """
-    if direction not in DIRECTIONS:
-        message = f"direction must be one of {', '.join(DIRECTIONS)}, not {direction!r}"
-        raise UsageError(message)
-
-
-def refuse_bad_answer(answer: Any) -> None:
-    """
-    Check what becomes of a question for a name.
-
-    Raises:
-        UsageError: It is neither.
-    """
-    if answer not in ANSWERS:
-        message = f"answer must be one of {', '.join(ANSWERS)}, not {answer!r}"
-        raise UsageError(message)
-
-
-def _peers(run: Run, to: str, services: tuple[str, ...]) -> tuple[Container, ...]:
-    project = run.pipeline.compose.project
-    found = tuple(one for one in run.runtime.containers(project) if one.service in services)
-    if not found:
-        message = f"no container answers to role {to} ({', '.join(services)}) in project {project}"
-        raise ContainerNotFound(message)
-    return found

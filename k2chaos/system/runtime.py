@@ -226,26 +226,36 @@ def select(
         ContainerNotFound: Nothing on the engine answers.
         AmbiguousTarget: Other than *count* containers answer.
     """
-    names = allowed_services(pipeline, role, service)
-    wanted = f"role {role} ({', '.join(names)}) in project {pipeline.compose.project}"
-    found = tuple(
-        container
-        for container in runtime.containers(pipeline.compose.project)
-        if container.service in names
-    )
-    if not found:
-        message = (
-            f"no container answers to {wanted} on {runtime.engine}: is the pipeline up, and is "
-            "compose.project in the pipeline file its name?"
-        )
-        raise ContainerNotFound(message)
+    found = all_of(runtime, pipeline, role, service)
     if len(found) != count:
         message = (
-            f"{len(found)} containers answer to {wanted}, {count} asked for: "
-            f"{', '.join(map(str, found))}. Name one with `service`, or ask for count={len(found)}"
+            f"{len(found)} containers answer to {_named(pipeline, role, service)}, {count} asked "
+            f"for: {', '.join(map(str, found))}. Name one with `service`, or ask for "
+            f"count={len(found)}"
         )
         raise AmbiguousTarget(message)
     return found
+
+
+def all_of(
+    runtime: Runtime, pipeline: Pipeline, role: str, service: str | None = None
+) -> tuple[Container, ...]:
+    """All containers of *role*, or of one *service* of it; errors as those of `select`."""
+    names = allowed_services(pipeline, role, service)
+    listed = runtime.containers(pipeline.compose.project)
+    found = tuple(container for container in listed if container.service in names)
+    if not found:
+        message = (
+            f"no container answers to {_named(pipeline, role, service)} on {runtime.engine}: is "
+            "the pipeline up, and is compose.project in the pipeline file its name?"
+        )
+        raise ContainerNotFound(message)
+    return found
+
+
+def _named(pipeline: Pipeline, role: str, service: str | None) -> str:
+    names = ", ".join(_listed_services(pipeline, role, service))
+    return f"role {role} ({names}) in project {pipeline.compose.project}"
 
 
 def allowed_services(pipeline: Pipeline, role: str, service: str | None = None) -> tuple[str, ...]:

@@ -388,6 +388,27 @@ def test_a_helper_that_lasts_is_found_by_its_tag_and_is_told_things(bench: Bench
         runtime.tell_helper(tag, "watcher", (*TRY, "1", *HOW, address))
 
 
+def test_what_a_helper_said_that_has_ended_is_not_believed(real: Bench) -> None:
+    runtime, tag = real.runtime, uuid.uuid4().hex[:8]
+    call = HelperCall(("sh", "-c", "echo seen"), network_of=real.target)
+
+    def has_ended() -> bool:
+        try:
+            runtime.helper_said(tag, "watcher")
+        except ContainerNotFound:
+            return True
+        return False
+
+    try:
+        runtime.start_helper(call, tag, "watcher")
+        wait_until(has_ended, "it is not believed")
+        names = runtime.helpers(tag)
+    finally:
+        runtime.remove_helpers(tag)
+
+    assert ("watcher",) == names
+
+
 def test_a_helper_cannot_join_the_network_of_what_is_down_and_leaves_nothing(bench: Bench) -> None:
     runtime, tag = bench.runtime, uuid.uuid4().hex[:8]
     runtime.send(bench.target, "kill")

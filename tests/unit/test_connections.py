@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from k2chaos.errors import FaultNotInjected, TargetNotReady, UsageError
-from k2chaos.system.between import refuse_bad_answer
+from k2chaos.system.amounts import refuse_other_than
 from k2chaos.system.faults import System, fault_to_json
 from k2chaos.system.faults.catalogue import fault_from_json
 from k2chaos.system.faults.held import held
 from k2chaos.system.faults.network.chain import Counted
 from k2chaos.system.faults.network.connections import BlackHole, ResetConnections, echo_port
-from k2chaos.system.faults.network.names import Answer, FailNames
+from k2chaos.system.faults.network.names import ANSWERS, Answer, FailNames
 from k2chaos.system.faults.network.partition import Partition
 from k2chaos.system.runtime import Container
 from tests.fakes.runs import fake_holding
@@ -134,7 +134,7 @@ def test_who_is_in_no_network_has_no_names_to_lose() -> None:
 
 def test_an_unknown_answer_is_refused() -> None:
     with pytest.raises(UsageError, match="error, silence"):
-        refuse_bad_answer("maybe")
+        refuse_other_than("answer", "maybe", ANSWERS)
 
 
 def test_faults_of_one_pair_leave_each_other(tmp_path: Path) -> None:

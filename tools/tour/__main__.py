@@ -119,11 +119,11 @@ def _look(engine: str) -> dict[str, Any]:
     """The lab's data path, and what the kernel holds of each container that runs."""
     lab = lab_on(engine)
     seen = look_at_lab(lab)
-    listed = ("ps", "--quiet", "--filter", f"label=com.docker.compose.project={lab.project}")
-    for identifier in oracle.command("docker", "--host", engine, *listed).split():
-        label = '{{index .Config.Labels "com.docker.compose.service"}}'
-        words = ("docker", "--host", engine, "inspect", "--format", label, identifier)
-        seen[oracle.command(*words).strip()] = oracle.look(engine, identifier)
+    shown = '{{.Label "com.docker.compose.service"}} {{.ID}}'
+    listed = ("ps", "--filter", f"label=com.docker.compose.project={lab.project}")
+    lines = oracle.command("docker", "--host", engine, *listed, "--format", shown).splitlines()
+    for service, identifier in map(str.split, lines):
+        seen[service] = oracle.look(engine, identifier)
     seen["helpers"] = oracle.helpers(engine)
     return seen
 

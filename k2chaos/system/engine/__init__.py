@@ -173,16 +173,12 @@ class DockerRuntime:
 
     def addresses(self, container: Container) -> dict[str, str]:
         """See `Runtime`."""
-        with translated(f"ask for the addresses of {container}"):
-            entry = self._client.api.inspect_container(self._id(container))
-        attached = entry["NetworkSettings"]["Networks"]
+        attached = self._networks(container)
         return {name: one["IPAddress"] for name, one in attached.items() if one["IPAddress"]}
 
     def has_ipv6(self, container: Container) -> bool:
         """See `Runtime`."""
-        with translated(f"ask for the addresses of {container}"):
-            entry = self._client.api.inspect_container(self._id(container))
-        attached = entry["NetworkSettings"]["Networks"].values()
+        attached = self._networks(container).values()
         return any(one.get("GlobalIPv6Address") for one in attached)
 
     def happened(self, container: Container, action: str, since: datetime) -> datetime | None:
@@ -255,6 +251,13 @@ class DockerRuntime:
 
     def _network(self, call: HelperCall) -> str:
         return f"container:{self._id(call.network_of)}" if call.network_of else "none"
+
+    def _networks(self, container: Container) -> Mapping[str, Mapping[str, Any]]:
+        """Those that it is in, by name, and what it has there."""
+        with translated(f"ask for the addresses of {container}"):
+            entry = self._client.api.inspect_container(self._id(container))
+        networks: Mapping[str, Mapping[str, Any]] = entry["NetworkSettings"]["Networks"]
+        return networks
 
     def _id(self, container: Container) -> str:
         listed = self._listed(

@@ -60,10 +60,11 @@ def why_not(kind: str, abilities: Collection[str]) -> str:
     return ABILITIES[need] if need is not None and need not in abilities else ""
 
 
-def wanted_by(experiment: Mapping[str, Any]) -> frozenset[str]:
-    """The abilities without which not all faults of *experiment* can be done."""
+def abilities_for(experiment: Mapping[str, Any], runtime: Runtime) -> frozenset[str]:
+    """Those of the abilities that the faults of *experiment* need which are there; asked once."""
     kinds = (kind for _, kind in _faults_of(experiment))
-    return frozenset(_NEEDS[kind] for kind in kinds if kind in _NEEDS)
+    wanted = {_NEEDS[kind] for kind in kinds if kind in _NEEDS}
+    return runtime.abilities(wanted) if wanted else frozenset()
 
 
 def refuse_impossible(experiment: Mapping[str, Any], runtime: Runtime) -> None:
@@ -73,8 +74,7 @@ def refuse_impossible(experiment: Mapping[str, Any], runtime: Runtime) -> None:
     Raises:
         UsageError: One cannot; it says which, and why.
     """
-    wanted = wanted_by(experiment)
-    abilities = runtime.abilities(wanted) if wanted else frozenset[str]()
+    abilities = abilities_for(experiment, runtime)
     for action, kind in _faults_of(experiment):
         reason = why_not(kind, abilities)
         if reason:

@@ -2,32 +2,26 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Final, Self
+from typing import ClassVar, Final
 
-from k2chaos.errors import UsageError
-from k2chaos.system.faults import System
 from k2chaos.system.faults.network.chain import DELAYS, REORDERS, Counted, Place
-from k2chaos.system.faults.network.pair import Sight, Watch
+from k2chaos.system.faults.network.pair import EXPECTED, Sight, Watch, enough_for
 from k2chaos.system.faults.network.queued import Queued
 
 _LONGEST_MS: Final = 3000.0
 """The witness must see a round trip well within its own deadline."""
 _PING_BYTES: Final = 64
 _PING_GAP_MS: Final = 1.0
-_EXPECTED: Final = 10
-"""So many of a round's pings are to meet the fault: that none does is then a chance of 1 in 20,000
-(Poisson)."""
-_CERTAIN: Final = 100.0
 _MOST_PINGS: Final = 500
 """More would take longer than a round of a watcher may."""
-LEAST_PERCENT: Final = _EXPECTED * _CERTAIN / _MOST_PINGS
+LEAST_PERCENT: Final = EXPECTED * 100 / _MOST_PINGS
 _MOST_PERCENT: Final = 90.0
 """Where all are held back, nothing overtakes."""
 
 
 def pings_for(percent: float, gap_ms: float = 0.0) -> Watch:
     """A watch by enough pings that some meet what happens to *percent* of them."""
-    count = min(_MOST_PINGS, max(2 * _EXPECTED, round(_EXPECTED * _CERTAIN / percent)))
+    count = min(_MOST_PINGS, max(2 * EXPECTED, enough_for(percent)))
     return Watch("ping", how={"count": count, "size_bytes": _PING_BYTES, "gap_ms": gap_ms})
 
 
@@ -85,13 +79,9 @@ class DelayPackets(Queued):
         """The watcher waits for longer than any delay."""
         return Watch(patience_seconds=3.5)
 
-    def prepare(self, system: System) -> Self:
-        """All of them must run, and share a network; the delay must be one that can be seen."""
-        wrong = what_is_wrong_with_delay(self.milliseconds, self.jitter_milliseconds)
-        if wrong:
-            message = f"{self.kind} of {self.target}: {wrong}"
-            raise UsageError(message)
-        return Queued.prepare(self, system)
+    def what_is_wrong(self) -> str | None:
+        """The round trip must end while the watcher waits, and differ from none."""
+        return what_is_wrong_with_delay(self.milliseconds, self.jitter_milliseconds)
 
     def refuse_when_struck(self, before: Mapping[str, Sight]) -> None:
         """The round trip must be clearly shorter before."""
@@ -131,16 +121,12 @@ class ReorderPackets(Queued):
     @property
     def watch(self) -> Watch:
         """Pings close enough to each other that one can pass another: one late, the next not."""
-        pairs = self.percent * (_CERTAIN - self.percent) / _CERTAIN
+        pairs = self.percent * (100 - self.percent) / 100
         return pings_for(pairs, _PING_GAP_MS)
 
-    def prepare(self, system: System) -> Self:
-        """All of them must run, and share a network; what is asked must let some pass others."""
-        wrong = what_is_wrong_with_order(self.percent, self.milliseconds)
-        if wrong:
-            message = f"{self.kind} of {self.target}: {wrong}"
-            raise UsageError(message)
-        return Queued.prepare(self, system)
+    def what_is_wrong(self) -> str | None:
+        """Some must pass others."""
+        return what_is_wrong_with_order(self.percent, self.milliseconds)
 
     def refuse_when_struck(self, before: Mapping[str, Sight]) -> None:
         """They must be in order before."""

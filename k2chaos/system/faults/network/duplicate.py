@@ -2,10 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar
 
-from k2chaos.errors import UsageError
-from k2chaos.system.faults import System
 from k2chaos.system.faults.network.chain import DUPLICATES, Counted, Place
 from k2chaos.system.faults.network.delay import LEAST_PERCENT, pings_for
 from k2chaos.system.faults.network.pair import Sight, Watch
@@ -45,13 +43,9 @@ class DuplicatePackets(Queued):
         """Enough pings that some come twice."""
         return pings_for(self.percent)
 
-    def prepare(self, system: System) -> Self:
-        """All of them must run, and share a network; enough must come twice to be seen."""
-        wrong = what_is_wrong_with_share(self.percent)
-        if wrong:
-            message = f"{self.kind} of {self.target}: {wrong}"
-            raise UsageError(message)
-        return Queued.prepare(self, system)
+    def what_is_wrong(self) -> str | None:
+        """Enough must come twice to be seen."""
+        return what_is_wrong_with_share(self.percent)
 
     def refuse_when_struck(self, before: Mapping[str, Sight]) -> None:
         """Each must come once before."""

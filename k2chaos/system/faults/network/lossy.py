@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from k2chaos.system.faults.network.chain import Counted
-from k2chaos.system.faults.network.pair import Sight, Watch
+from k2chaos.system.faults.network.pair import Sight, Watch, enough_for
 from k2chaos.system.faults.network.ruled import Ruled
 
 _FEWEST_PROBES: Final = 1000
-_EXPECTED: Final = 10
-"""So many of a round's datagrams are to be lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +17,7 @@ class LosePackets(Ruled):
     Each packet between the container and its peers is lost with a chance, on either way.
 
     Witness: the kernel counts dropped packets among those that passed, and so that there are some,
-    each peer's own namespace sends a thousand a second to a port that nobody listens on.
+    each peer's own namespace sends a thousand a second or more to a port that nobody listens on.
     """
 
     kind: ClassVar[str] = "lose-packets"
@@ -29,8 +27,7 @@ class LosePackets(Ruled):
     @property
     def watch(self) -> Watch:
         """Packets of its own are sent beside."""
-        expected = round(_EXPECTED * 100 / self.percent)
-        return Watch(how={"datagrams": max(_FEWEST_PROBES, expected)})
+        return Watch(how={"datagrams": max(_FEWEST_PROBES, enough_for(self.percent))})
 
     def rules_about(self, peer: str) -> Iterator[str]:
         """Count all, drop some."""

@@ -28,6 +28,16 @@ in the words of ``helper/watch.py``.
 """
 
 
+EXPECTED: Final = 10
+"""So many of a round's attempts are to meet a fault that meets a share of them: that none does is
+then a chance of 1 in 20,000 (Poisson)."""
+
+
+def enough_for(percent: float) -> int:
+    """How many attempts a round needs where *percent* of them meet the fault."""
+    return round(EXPECTED * 100 / percent)
+
+
 @dataclass(frozen=True, slots=True)
 class Watch:
     """
@@ -77,7 +87,8 @@ def links_between(
     Find how *target* and its *peers* reach each other.
 
     Raises:
-        TargetNotReady: One of them does not run, or shares no network with the target.
+        TargetNotReady: One of them does not run, or shares no network with the target; or the
+            target has an IPv6 address.
     """
     here = system.runtime.addresses(target)
     if system.runtime.has_ipv6(target):

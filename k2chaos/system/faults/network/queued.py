@@ -41,7 +41,8 @@ class Queued(Ruled):
         """Takes the packets of the queue and decides on them."""
         del at
         asked = json.dumps({**_AS_THEY_COME, **self.asked})
-        mark = self._mark(self.place.stage)
+        # A copy carries a bit for each stage that it has behind it.
+        mark = sum(_FIRST_MARK << stage for stage in range(1, self.place.stage + 1))
         return ("python3", "/opt/k2chaos/hold_back.py", str(self.queue), str(mark), asked)
 
     def rules_about(self, peer: str) -> Iterator[str]:
@@ -54,10 +55,6 @@ class Queued(Ruled):
     def queue(self) -> int:
         """The kernel numbers queues with 16 bits."""
         return int(self.tag[:4], 16)
-
-    def _mark(self, stage: int) -> int:
-        """What a copy of *stage* carries: a bit for each stage that it has behind it."""
-        return sum(_FIRST_MARK << one for one in range(1, stage + 1))
 
     def refuse_like_this(self, alike: Mapping[str, bool], before: Mapping[str, Sight]) -> None:
         """

@@ -80,8 +80,16 @@ class Ruled:
         del at
         return ("sleep", "infinity")
 
+    def what_is_wrong(self) -> str | None:
+        """Why what is asked for could not be told from outside; ``None`` where it can."""
+        return None
+
     def prepare(self, system: System) -> Self:
-        """All of them must run, and share a network."""
+        """All of them must run, and share a network; the effect must be one that can be seen."""
+        wrong = self.what_is_wrong()
+        if wrong:
+            message = f"{self.kind} of {self.target}: {wrong}"
+            raise UsageError(message)
         if not self.peers or self.target in self.peers:
             message = f"{self.kind} of {self.target} needs peers, and itself is none"
             raise UsageError(message)
