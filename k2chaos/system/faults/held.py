@@ -174,9 +174,9 @@ def _behind(holds: Sequence[Hold], holding: Holding) -> float:
         return 0.0
     first, hold = min(began, key=lambda one: one[0])
     lasted = (holding.clock.now() - first).total_seconds()
-    # The way back is taken to be as long as the way there.
-    way = (first - hold.sent_at).total_seconds() if hold.sent_at and hold.fault.marks[1] else 0.0
-    return max(0.0, lasted) + min(max(0.0, way), hold.fault.lead_seconds * 2)
+    # The way back is taken to be as long as the way there usually is: how long it was this time
+    # says little of it (an engine that was slow once is not slow twice).
+    return max(0.0, lasted) + (hold.fault.lead_seconds if hold.fault.marks[1] else 0.0)
 
 
 def heal(hold: Hold, holding: Holding, watch_seconds: float = 0.0) -> None:
