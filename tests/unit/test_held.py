@@ -340,7 +340,7 @@ def test_who_goes_on_watching_after_a_heal_is_patient_with_an_engine_that_is_slo
     runtime = _SlowOnce()
     holding = _holding(runtime, tmp_path)
     hold = new_hold(Pause(runtime.add("kafka")), holding)
-    runtime.is_slow_after = 2
+    runtime.is_slow_after = 6
 
     heal(hold, holding, watch_seconds=1.0)
 
