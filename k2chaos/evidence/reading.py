@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from k2chaos.evidence.ledger import LedgerReading, read_ledger
 from k2chaos.evidence.records import Window
+from k2chaos.evidence.samples import read_samples
 
 _SPANS: Final = ("after", "until")
 
@@ -30,6 +31,8 @@ class RunEvidence:
         window: The records the run answers for; ``None`` where it could not be determined.
         records: What was seen, by stage; a stage that could not be read is not in it.
         damage: What of the folder could not be read, a line each.
+        samples: What the observer wrote, as far as it can be read; ``None`` where it wrote nothing.
+        samples_damage: Why it cannot be read to its end; empty where it can.
     """
 
     run: Mapping[str, Any]
@@ -39,6 +42,8 @@ class RunEvidence:
     window: Window | None
     records: Mapping[str, pa.Table]
     damage: tuple[str, ...]
+    samples: pa.Table | None = None
+    samples_damage: str = ""
 
     def events_named(self, name: str) -> tuple[Mapping[str, Any], ...]:
         """The events called *name*, in their order."""
@@ -52,6 +57,7 @@ def read_run(path: Path) -> RunEvidence:
     journal = _read_object(path / "journal.json", damage)
     events = _read_events(path / "events.jsonl", damage)
     ledger = read_ledger(path / "faults.jsonl")
+    samples, samples_damage = _read_samples(path / "samples.arrows")
     return RunEvidence(
         run=run,
         journal=journal,
@@ -60,6 +66,8 @@ def read_run(path: Path) -> RunEvidence:
         window=_read_window(path / "window.json", damage),
         records=_read_records(path / "records", damage),
         damage=(*damage, *ledger.unreadable),
+        samples=samples,
+        samples_damage=samples_damage,
     )
 
 
@@ -110,3 +118,13 @@ def _read_records(folder: Path, damage: list[str]) -> dict[str, pa.Table]:
         except (OSError, pa.ArrowException) as error:
             damage.append(f"records/{path.name}: {error}")
     return records
+
+
+def _read_samples(path: Path) -> tuple[pa.Table | None, str]:
+    try:
+        samples, damage = read_samples(path)
+    except FileNotFoundError:
+        return None, ""
+    except OSError as error:
+        return None, f"{path.name}: {error}"
+    return samples, f"{path.name}: {damage}" if damage else ""
