@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from k2chaos.evidence.folder import AT_DEADLINE
 from k2chaos.evidence.ledger import LedgerReading, read_ledger
 from k2chaos.evidence.records import Window
+from k2chaos.evidence.samples import read_samples
 from k2chaos.pipeline import STAGES
 
 _SPANS: Final = ("after", "until")
@@ -36,6 +37,8 @@ class RunEvidence:
         malformed: Values of the topic that are no record; ``None`` likewise.
         committed: By partition, what the sink's group had committed; ``None`` likewise.
         damage: What of the folder could not be read, a line each.
+        samples: What the observer wrote, as far as it can be read; ``None`` where it wrote nothing.
+        samples_damage: Why it cannot be read to its end; empty where it can.
     """
 
     run: Mapping[str, Any]
@@ -49,6 +52,8 @@ class RunEvidence:
     letters: pa.Table | None = None
     malformed: pa.Table | None = None
     committed: Mapping[int, int] | None = None
+    samples: pa.Table | None = None
+    samples_damage: str = ""
 
     def events_named(self, name: str) -> tuple[Mapping[str, Any], ...]:
         """The events called *name*, in their order."""
@@ -63,6 +68,7 @@ def read_run(path: Path) -> RunEvidence:
     events = _read_events(path / "events.jsonl", damage)
     ledger = read_ledger(path / "faults.jsonl")
     tables = _read_records(path / "records", damage)
+    samples, samples_damage = _read_samples(path / "samples.arrows")
     return RunEvidence(
         run=run,
         journal=journal,
@@ -77,6 +83,8 @@ def read_run(path: Path) -> RunEvidence:
         malformed=tables.get("malformed"),
         committed=_read_committed(path / "committed.json", damage),
         damage=(*damage, *ledger.unreadable),
+        samples=samples,
+        samples_damage=samples_damage,
     )
 
 
@@ -137,3 +145,13 @@ def _read_records(folder: Path, damage: list[str]) -> dict[str, pa.Table]:
         except (OSError, pa.ArrowException) as error:
             damage.append(f"records/{path.name}: {error}")
     return records
+
+
+def _read_samples(path: Path) -> tuple[pa.Table | None, str]:
+    try:
+        samples, damage = read_samples(path)
+    except FileNotFoundError:
+        return None, ""
+    except OSError as error:
+        return None, f"{path.name}: {error}"
+    return samples, f"{path.name}: {damage}" if damage else ""

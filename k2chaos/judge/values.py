@@ -1,10 +1,10 @@
 """
 Values in the topic that are no record, and what became of them.
 
-A value is judged by where it lies; whether it is in the table nobody can say. A pipeline that cannot
-read a value has to put it into the dead-letter topic: one that the sink's group has passed, and of
-which no letter tells, was dropped, which is a loss. What k2chaos wrote itself (an injection; it
-bears a tag) is no fault of the source, but must not be dropped either.
+A value is judged by where it lies; whether it is in the table nobody can say. A pipeline that
+cannot read a value has to put it into the dead-letter topic: one that the sink's group has passed,
+and of which no letter tells, was dropped, which is a loss. What k2chaos wrote itself (an injection;
+it bears a tag) is no fault of the source, but must not be dropped either.
 """
 
 from collections.abc import Iterator, Mapping
