@@ -1,4 +1,4 @@
-"""What a run did to its pipeline, as its events tell: faults and injections, and when they acted."""
+"""What a run did to its pipeline, as its events tell: faults and injections, and when."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -14,9 +14,7 @@ def disturbances(evidence: RunEvidence) -> Iterator[Mapping[str, Any]]:
 
 
 def effect_of(event: Mapping[str, Any]) -> tuple[float | None, float | None]:
-    """
-    When the effect of a fault began and ended, as exactly as its event knows: seconds since 1970.
-    """
+    """When the effect of a fault began and ended, as exactly as its event knows (Unix time)."""
     end = seconds_of(event.get("ended_at")) or seconds_of(event.get("healed_at"))
     return begin_of(event), end
 
