@@ -22,9 +22,9 @@ from typing import Any, Final
 import numpy as np
 
 from k2chaos.evidence.reading import RunEvidence
-from k2chaos.judge.disturbances import begin_of, disturbances, effect_of
 from k2chaos.judge.series import Floats, Samples, Series, seconds_of
 from k2chaos.judge.steady import SteadyBand, first_breach, standstills, steady_band
+from k2chaos.judge.story import Story, effect_of, steady_until, story_of
 
 PHASES: Final = (
     "detected_seconds",
@@ -38,24 +38,6 @@ _ENGINE: Final = "engine"
 _AWAITED: Final = ("service_seconds", "caught_up_seconds", "fresh_seconds")
 _TOGETHER_SECONDS: Final = 0.001
 """Ids of one look may differ by so much in time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Observed:
-    """
-    One fault (or injection) and what can be told of the time after it.
-
-    Attributes:
-        begin: When its effect began.
-        end: When its effect ended; ``None`` where it was not healed.
-        until: Where its story ends: with the samples, or as the next fault begins.
-        is_last: Whether it ends with the samples.
-    """
-
-    begin: float
-    end: float | None
-    until: float
-    is_last: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,21 +66,6 @@ def recoveries(evidence: RunEvidence, name: str) -> list[dict[str, Any] | None]:
     return [_recovery(evidence, view, event) for event in evidence.events_named(name)]
 
 
-def observed(evidence: RunEvidence, event: Mapping[str, Any]) -> Observed | None:
-    """Where the story of one fault begins and ends; ``None`` where there are no samples of it."""
-    span = Samples(evidence.samples).span if evidence.samples is not None else None
-    begin, end = effect_of(event)
-    if span is None or begin is None or begin >= span[1]:
-        return None
-    following = [
-        other
-        for other in map(begin_of, disturbances(evidence))
-        if other is not None and other > (begin if end is None else end)
-    ]
-    until = min([span[1], *following])
-    return Observed(begin, end, until, is_last=until == span[1])
-
-
 def _view(evidence: RunEvidence) -> _View | None:
     """``None`` without samples, or without anything to hold them against."""
     pipeline = evidence.run.get("pipeline", {})
@@ -106,24 +73,8 @@ def _view(evidence: RunEvidence) -> _View | None:
     if evidence.samples is None or not evidence.samples.num_rows or not stages:
         return None
     samples = Samples(evidence.samples)
-    band = steady_band(samples, stages, _steady_until(evidence))
+    band = steady_band(samples, stages, steady_until(evidence))
     return _View(samples, stages, band, pipeline.get("budgets", {}).get("freshness_seconds"))
-
-
-def _steady_until(evidence: RunEvidence) -> float:
-    """When the first fault was sent, or tried where nothing else is known of it."""
-    moments = [
-        seconds_of(event.get(name))
-        for event in disturbances(evidence)
-        for name in ("sent_at", "began_at", "injected_at")
-    ]
-    held = {event.get("fault_id") for event in disturbances(evidence)}
-    moments += [
-        seconds_of(entry.events[0].get("at"))
-        for entry in evidence.ledger.entries
-        if entry.fault_id not in held
-    ]
-    return min((one for one in moments if one is not None), default=np.inf)
 
 
 def _recovery(
@@ -131,7 +82,7 @@ def _recovery(
 ) -> dict[str, Any] | None:
     begin, end = effect_of(event)
     phases = _awaited(evidence, event)
-    story = observed(evidence, event)
+    story = story_of(evidence, event)
     extent: dict[str, float | None] = {}
     if view is not None and story is not None:
         phases |= dict(_phases(view, story))
@@ -167,7 +118,7 @@ def _awaited(evidence: RunEvidence, event: Mapping[str, Any]) -> dict[str, float
     }
 
 
-def _phases(view: _View, story: Observed) -> Iterator[tuple[str, float | None]]:
+def _phases(view: _View, story: Story) -> Iterator[tuple[str, float | None]]:
     """When each phase that can be told was reached."""
     if view.band.is_known:
         yield (
@@ -201,7 +152,7 @@ def _services(samples: Samples) -> list[Series]:
     return [Series(one.at, 1.0 - one.values) for one in states]
 
 
-def _well_since(series: Series, is_bad: Any, story: Observed) -> float | None:
+def _well_since(series: Series, is_bad: Any, story: Story) -> float | None:
     """From when on to the end no sample is bad; the injection where none was, ``None``: never."""
     inside = (series.at >= story.begin) & (series.at <= story.until)
     bad = np.flatnonzero(inside & is_bad)
@@ -216,7 +167,7 @@ def _latest(moments: Sequence[float | None]) -> float | None:
     return None if None in moments else max(one for one in moments if one is not None)
 
 
-def _flow(view: _View, story: Observed) -> float | None:
+def _flow(view: _View, story: Story) -> float | None:
     """
     The end of the first standstill beyond the band that outlasts the fault, or else of the last
     one: flow is resumed when it first comes back with the fault gone.
@@ -234,7 +185,7 @@ def _flow(view: _View, story: Observed) -> float | None:
     return next((one for one in ends if one is None or one >= healed), ends[-1])
 
 
-def _caught_up(view: _View, story: Observed) -> Iterator[tuple[str, float | None]]:
+def _caught_up(view: _View, story: Story) -> Iterator[tuple[str, float | None]]:
     wanted = _emitted(view, story)
     if not wanted:
         return
@@ -246,7 +197,7 @@ def _caught_up(view: _View, story: Observed) -> Iterator[tuple[str, float | None
     yield "caught_up_seconds", _latest(moments)
 
 
-def _emitted(view: _View, story: Observed) -> dict[str, float]:
+def _emitted(view: _View, story: Story) -> dict[str, float]:
     """By key what the first stage showed at its first look after the heal; empty: nobody knows."""
     if story.end is None:
         return {}
@@ -259,7 +210,7 @@ def _emitted(view: _View, story: Observed) -> dict[str, float]:
     return {key: last for key, last in newest.items() if last}
 
 
-def _reached(shown: Series, last: float, story: Observed) -> float | None:
+def _reached(shown: Series, last: float, story: Story) -> float | None:
     """From when on the newest id is at least *last*."""
     before = shown.last_before(story.begin)
     if before is not None and before >= last:
@@ -273,7 +224,7 @@ def _reached(shown: Series, last: float, story: Observed) -> float | None:
     return float(inside.at[0]) if len(inside) else None
 
 
-def _extent(view: _View, story: Observed) -> dict[str, float | None]:
+def _extent(view: _View, story: Story) -> dict[str, float | None]:
     """How stale the last stage became, and for how long by how much beyond the budget."""
     ages = view.samples.series(view.last, "freshness_seconds").between(story.begin, story.until)
     ages = ages.known()

@@ -30,11 +30,14 @@ BREAKS = {
     "sink": ("sink",),
     "api": ("api",),
     "broker": ("source", "sink", "broker"),
+    "path to the api": ("api",),
     "nothing": (),
 }
 """Fault -> the parts that hold records back."""
-REFUSES = {"api": "api", "broker": "topic"}
+REFUSES = {"api": "api", "path to the api": "api", "broker": "topic"}
 """Fault -> the stage that does not answer."""
+UNSEEN = ("nothing", "path to the api")
+"""Of these the engine sees nothing."""
 
 
 @dataclass(frozen=True)
@@ -202,7 +205,7 @@ class Synthetic:
         return [
             (one.begin, one.down[1] + one.unhealthy)
             for one in self.script.troubles
-            if one.kind != "nothing"
+            if one.kind not in UNSEEN
         ]
 
     def samples(self) -> pa.Table:
