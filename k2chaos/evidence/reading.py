@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from k2chaos.evidence.ledger import LedgerReading, read_ledger
 from k2chaos.evidence.records import Window
+from k2chaos.evidence.samples import SAMPLES_FILE, read_samples
 
 _SPANS: Final = ("after", "until")
 
@@ -29,6 +30,8 @@ class RunEvidence:
         journal: Chaos Toolkit's journal; empty where there is none.
         window: The records the run answers for; ``None`` where it could not be determined.
         records: What was seen, by stage; a stage that could not be read is not in it.
+        samples: What the observer saw (schema `SAMPLES`); ``None`` where it left nothing that can
+            be read.
         damage: What of the folder could not be read, a line each.
     """
 
@@ -39,6 +42,7 @@ class RunEvidence:
     window: Window | None
     records: Mapping[str, pa.Table]
     damage: tuple[str, ...]
+    samples: pa.Table | None = None
 
     def events_named(self, name: str) -> tuple[Mapping[str, Any], ...]:
         """The events called *name*, in their order."""
@@ -52,13 +56,17 @@ def read_run(path: Path) -> RunEvidence:
     journal = _read_object(path / "journal.json", damage)
     events = _read_events(path / "events.jsonl", damage)
     ledger = read_ledger(path / "faults.jsonl")
+    window = _read_window(path / "window.json", damage)
+    records = _read_records(path / "records", damage)
+    samples = _read_samples(path / SAMPLES_FILE, damage)
     return RunEvidence(
         run=run,
         journal=journal,
         events=events,
         ledger=ledger,
-        window=_read_window(path / "window.json", damage),
-        records=_read_records(path / "records", damage),
+        window=window,
+        records=records,
+        samples=samples,
         damage=(*damage, *ledger.unreadable),
     )
 
@@ -110,3 +118,17 @@ def _read_records(folder: Path, damage: list[str]) -> dict[str, pa.Table]:
         except (OSError, pa.ArrowException) as error:
             damage.append(f"records/{path.name}: {error}")
     return records
+
+
+def _read_samples(path: Path, damage: list[str]) -> pa.Table | None:
+    """A stream whose writer was killed merely stops; one that is broken is told, and kept so far."""
+    if not path.exists():
+        return None
+    try:
+        samples, trouble = read_samples(path)
+    except OSError as error:
+        damage.append(f"{path.name}: {error}")
+        return None
+    if trouble:
+        damage.append(f"{path.name}: {trouble}")
+    return samples
