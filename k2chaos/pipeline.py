@@ -100,11 +100,24 @@ class Sequence:
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
 class Record:
-    """What identifies a record: its key, its number within the key, and when it happened."""
+    """
+    What identifies a record: its key, its number within the key, and when it happened.
+
+    Attributes:
+        content: Further fields, spelt alike at every stage, whose values must arrive unchanged;
+            none: what a record says is not compared.
+    """
 
     key: str
     sequence: Sequence
     event_time: str
+    content: tuple[str, ...] = ()
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """All fields that are read, each once."""
+        named = (self.key, self.sequence.field, self.event_time, *self.content)
+        return tuple(dict.fromkeys(named))
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)

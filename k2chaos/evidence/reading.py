@@ -6,16 +6,18 @@ A file that is missing or damaged is told as such in `RunEvidence.damage`, never
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from k2chaos.evidence.folder import AT_DEADLINE
 from k2chaos.evidence.ledger import LedgerReading, read_ledger
 from k2chaos.evidence.records import Window
 from k2chaos.evidence.samples import SAMPLES_FILE, read_samples
+from k2chaos.pipeline import STAGES
 
 _SPANS: Final = ("after", "until")
 
@@ -30,8 +32,11 @@ class RunEvidence:
         journal: Chaos Toolkit's journal; empty where there is none.
         window: The records the run answers for; ``None`` where it could not be determined.
         records: What was seen, by stage; a stage that could not be read is not in it.
-        samples: What the observer saw (schema `SAMPLES`); ``None`` where it left nothing that can
-            be read.
+        at_deadline: What a stage showed at its deadline that had not all of it then.
+        letters: The dead letters of the run; ``None`` where nobody could look.
+        malformed: Values of the topic that are no record; ``None`` likewise.
+        committed: By partition, what the sink's group had committed; ``None`` likewise.
+        samples: What the observer saw (schema `SAMPLES`); ``None`` where it left nothing to read.
         damage: What of the folder could not be read, a line each.
     """
 
@@ -42,6 +47,10 @@ class RunEvidence:
     window: Window | None
     records: Mapping[str, pa.Table]
     damage: tuple[str, ...]
+    at_deadline: Mapping[str, pa.Table] = field(default_factory=dict)
+    letters: pa.Table | None = None
+    malformed: pa.Table | None = None
+    committed: Mapping[int, int] | None = None
     samples: pa.Table | None = None
 
     def events_named(self, name: str) -> tuple[Mapping[str, Any], ...]:
@@ -56,17 +65,21 @@ def read_run(path: Path) -> RunEvidence:
     journal = _read_object(path / "journal.json", damage)
     events = _read_events(path / "events.jsonl", damage)
     ledger = read_ledger(path / "faults.jsonl")
-    window = _read_window(path / "window.json", damage)
-    records = _read_records(path / "records", damage)
-    samples = _read_samples(path / SAMPLES_FILE, damage)
+    tables = _read_records(path / "records", damage)
     return RunEvidence(
         run=run,
         journal=journal,
         events=events,
         ledger=ledger,
-        window=window,
-        records=records,
-        samples=samples,
+        window=_read_window(path / "window.json", damage),
+        records={stage: tables[stage] for stage in STAGES if stage in tables},
+        at_deadline={
+            stage: tables[late] for stage in STAGES if (late := f"{stage}{AT_DEADLINE}") in tables
+        },
+        letters=tables.get("letters"),
+        malformed=tables.get("malformed"),
+        committed=_read_committed(path / "committed.json", damage),
+        samples=_read_samples(path / SAMPLES_FILE, damage),
         damage=(*damage, *ledger.unreadable),
     )
 
@@ -110,6 +123,16 @@ def _read_window(path: Path, damage: list[str]) -> Window | None:
     return Window(*spans)
 
 
+def _read_committed(path: Path, damage: list[str]) -> dict[int, int] | None:
+    if not path.exists():
+        return None
+    try:
+        return {int(one): int(offset) for one, offset in _read_object(path, damage).items()}
+    except (TypeError, ValueError) as error:
+        damage.append(f"{path.name}: {error!r}")
+        return None
+
+
 def _read_records(folder: Path, damage: list[str]) -> dict[str, pa.Table]:
     records = {}
     for path in sorted(folder.glob("*.parquet")):
@@ -121,7 +144,7 @@ def _read_records(folder: Path, damage: list[str]) -> dict[str, pa.Table]:
 
 
 def _read_samples(path: Path, damage: list[str]) -> pa.Table | None:
-    """A stream whose writer was killed merely stops; one that is broken is told, and kept so far."""
+    """A stream whose writer was killed merely stops; of a broken one the part before is kept."""
     if not path.exists():
         return None
     try:

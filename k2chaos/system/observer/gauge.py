@@ -118,6 +118,32 @@ class AgainstExchange:
         return Fresh(seconds)
 
 
+@dataclass(slots=True)
+class AgainstItself:
+    """The exchange shows all that it emitted: it is fresh while it can be asked."""
+
+    said: Callable[[], Said | None]
+    clock: Clock
+    _began_at: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Nothing is known: it grows from here."""
+        self._began_at = self.clock.monotonic()
+
+    def mark(self) -> None:
+        """See `Gauge`."""
+
+    def wanted(self, _mark: None) -> dict[str, int]:
+        """See `Gauge`."""
+        return {}
+
+    def read(self, _visible: Mapping[str, Sighting], _mark: None) -> Fresh:
+        """See `Gauge`."""
+        said = self.said()
+        age = self.clock.monotonic() - (said.asked_at if said else self._began_at)
+        return Fresh(0.0) if said and age <= RECENT_SECONDS else Fresh(age, EXCHANGE_UNSEEN)
+
+
 @dataclass(frozen=True, slots=True)
 class Unaided:
     """

@@ -16,7 +16,7 @@ from k2chaos.system.api import ApiClient
 from k2chaos.system.exchange import ExchangeClient
 from k2chaos.system.observer.api_look import ApiLook, HealthLook
 from k2chaos.system.observer.exchange_look import ExchangeLook
-from k2chaos.system.observer.gauge import AgainstExchange, Gauge, Unaided
+from k2chaos.system.observer.gauge import AgainstExchange, AgainstItself, Gauge, Unaided
 from k2chaos.system.observer.notebook import Notebook
 from k2chaos.system.observer.stage import Shown, StageLook
 from k2chaos.system.observer.ticking import Ticker
@@ -92,7 +92,8 @@ def observe_stages(observation: Observation, pipeline: Pipeline, clock: Clock) -
     for stage, ask, rate in _asks(pipeline, exchange):
         gauge: Gauge = Unaided(first.shown if first else dict, clock)
         if exchange is not None:
-            gauge = AgainstExchange(exchange.said, clock)
+            kind = AgainstExchange if first else AgainstItself
+            gauge = kind(exchange.said, clock)
         look = StageLook(stage, ask, gauge, clock)
         first = first or look
         offset = 0.0 if stage == "exchange" else AFTER_EXCHANGE_SECONDS

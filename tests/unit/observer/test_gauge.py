@@ -6,7 +6,14 @@ import pytest
 
 from k2chaos.evidence.freshness import Emitted, Sighting
 from k2chaos.system.exchange import Ledger
-from k2chaos.system.observer.gauge import EMPTY, EXCHANGE_UNSEEN, AgainstExchange, Said, Unaided
+from k2chaos.system.observer.gauge import (
+    EMPTY,
+    EXCHANGE_UNSEEN,
+    AgainstExchange,
+    AgainstItself,
+    Said,
+    Unaided,
+)
 from tests.fakes.clock import FakeClock
 
 
@@ -114,6 +121,17 @@ def test_what_is_wanted_is_what_was_emitted(world: World) -> None:
     world.emit(A=4, B=0)
 
     assert {"A": 4} == world.gauge.wanted(world.gauge.mark())
+
+
+def test_the_exchange_is_fresh_while_it_can_be_asked(world: World) -> None:
+    gauge = AgainstItself(lambda: world.said, world.clock)
+    world.clock.seconds += 2.0
+    assert gauge.read({}, None) == (2.0, EXCHANGE_UNSEEN)
+    world.emit(A=4)
+    assert gauge.read({}, None) == (0.0, None)
+    world.clock.seconds += 3.0
+
+    assert gauge.read({}, None) == (3.0, EXCHANGE_UNSEEN)
 
 
 def sightings(clock: FakeClock, **ages: float) -> dict[str, Sighting]:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +134,7 @@ def test_a_stage_that_hangs_is_said_to_at_every_tick_and_delays_no_other(bench: 
         for row in bench.samples().to_pylist()
         if row["stage"] == "exchange" and row["quantity"] == "attempt_seconds"
     ]
-    assert max(after - before for before, after in zip(times, times[1:], strict=False)) < 1.0
+    assert max(after - before for before, after in pairwise(times)) < 1.0
 
 
 def test_a_stage_that_is_gone_is_told_with_the_reason(bench: Bench) -> None:
@@ -165,9 +166,7 @@ def test_of_an_observer_that_is_killed_all_but_the_last_moment_is_read_and_the_r
 
 def test_an_observer_whose_run_is_killed_writes_what_it_has_and_ends(bench: Bench) -> None:
     command = [sys.executable, "-c", RUN, str(bench.folder.path), str(bench.pipeline)]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as run:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as run:
         assert run.stdout is not None
         pid = int(run.stdout.readline())
         run.communicate("x", timeout=PATIENCE)
