@@ -140,9 +140,15 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
 class Budgets:
-    """How stale, how slow and how long is still good."""
+    """
+    How stale, how slow and how long is still good.
+
+    Attributes:
+        serving_seconds: By how much the API may be behind the table.
+    """
 
     freshness_seconds: Seconds = 30
+    serving_seconds: Seconds = 10
     throughput_records_per_second: Seconds = 10
     recovery_seconds: Seconds = 60
     minimum_records: Annotated[int, Field(ge=1)] = 200

@@ -28,7 +28,7 @@ ANOMALIES: Final[Mapping[Anomaly, str]] = {
     "phantom": "A record is there that was never emitted.",
     "stale": "The API answered without a record that the table had shown for longer than the"
     " budget for serving.",
-    "backwards": "The newest record of a key that the API shows is older than one it showed before.",
+    "backwards": "The newest record of a key that the API shows is older than one shown before.",
     "torn": "An answer of the API lacks a record between two of the same key that it shows: part of"
     " what was written at once is visible.",
     "diverged": "The sink's group committed an offset beyond a record that is not in the table: it"

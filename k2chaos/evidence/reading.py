@@ -36,8 +36,9 @@ class RunEvidence:
         letters: The dead letters of the run; ``None`` where nobody could look.
         malformed: Values of the topic that are no record; ``None`` likewise.
         committed: By partition, what the sink's group had committed; ``None`` likewise.
-        samples: What the observer saw (schema `SAMPLES`); ``None`` where it left nothing to read.
         damage: What of the folder could not be read, a line each.
+        samples: What the observer wrote, as far as it can be read; ``None`` where it wrote nothing.
+        samples_damage: Why it cannot be read to its end; empty where it can.
     """
 
     run: Mapping[str, Any]
@@ -52,6 +53,7 @@ class RunEvidence:
     malformed: pa.Table | None = None
     committed: Mapping[int, int] | None = None
     samples: pa.Table | None = None
+    samples_damage: str = ""
 
     def events_named(self, name: str) -> tuple[Mapping[str, Any], ...]:
         """The events called *name*, in their order."""
@@ -66,6 +68,7 @@ def read_run(path: Path) -> RunEvidence:
     events = _read_events(path / "events.jsonl", damage)
     ledger = read_ledger(path / "faults.jsonl")
     tables = _read_records(path / "records", damage)
+    samples, samples_damage = _read_samples(path / SAMPLES_FILE)
     return RunEvidence(
         run=run,
         journal=journal,
@@ -79,8 +82,9 @@ def read_run(path: Path) -> RunEvidence:
         letters=tables.get("letters"),
         malformed=tables.get("malformed"),
         committed=_read_committed(path / "committed.json", damage),
-        samples=_read_samples(path / SAMPLES_FILE, damage),
         damage=(*damage, *ledger.unreadable),
+        samples=samples,
+        samples_damage=samples_damage,
     )
 
 
@@ -143,15 +147,11 @@ def _read_records(folder: Path, damage: list[str]) -> dict[str, pa.Table]:
     return records
 
 
-def _read_samples(path: Path, damage: list[str]) -> pa.Table | None:
-    """A stream whose writer was killed merely stops; of a broken one the part before is kept."""
-    if not path.exists():
-        return None
+def _read_samples(path: Path) -> tuple[pa.Table | None, str]:
     try:
-        samples, trouble = read_samples(path)
+        samples, damage = read_samples(path)
+    except FileNotFoundError:
+        return None, ""
     except OSError as error:
-        damage.append(f"{path.name}: {error}")
-        return None
-    if trouble:
-        damage.append(f"{path.name}: {trouble}")
-    return samples
+        return None, f"{path.name}: {error}"
+    return samples, f"{path.name}: {damage}" if damage else ""

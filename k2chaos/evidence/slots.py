@@ -76,6 +76,13 @@ class Slots:
             found[self.base[code] : min(self.base[code] + count, self.base[code + 1])] = True
         return found
 
+    def slot(self, key: str, sequence: int) -> int | None:
+        """The slot of one record; ``None`` where it is not of this window."""
+        code = self.keys.index(key) if key in self.keys else len(self.keys)
+        if code == len(self.keys) or not self.after[code] < sequence <= self.until[code]:
+            return None
+        return int(self.base[code] + sequence - self.after[code] - 1)
+
     def identity(self, slot: int) -> dict[str, Any]:
         """The key and sequence of *slot*."""
         code = int(np.searchsorted(self.base, slot, side="right")) - 1

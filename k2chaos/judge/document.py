@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from k2chaos.evidence.finding import Finding
 from k2chaos.evidence.reading import RunEvidence
-from k2chaos.judge.audit import audit, count_records
+from k2chaos.judge.audit import count_records
+from k2chaos.judge.findings import findings_of
 from k2chaos.judge.verdict import judge
 from k2chaos.pipeline import STAGES
 
@@ -21,9 +22,7 @@ _PHASES: Final = ("service_seconds", "caught_up_seconds", "fresh_seconds")
 
 def verdict_document(evidence: RunEvidence) -> dict[str, Any]:
     """Audit the records of *evidence*, judge it, and lay both out as ``verdict.json``."""
-    findings: Sequence[Finding] = ()
-    if evidence.window is not None and evidence.records:
-        findings = audit(evidence.window, evidence.records)
+    findings = findings_of(evidence)
     judgement = judge(evidence, findings)
     pipeline = evidence.run.get("pipeline", {})
     stages = pipeline.get("stages", [])

@@ -17,6 +17,14 @@ Outcome = Literal["pass", "fail", "inconclusive"]
 
 _FAULT_ACTIONS: Final = "k2chaos.actions"
 _NO_FAULTS: Final = frozenset({"await_recovery"})
+_WORDS: Final[Mapping[str, str]] = {
+    "schema": "{count} values in the {stage} are not valid against the schema",
+    "stale": "{count} answers of the {stage} were stale",
+    "backwards": "{count} answers of the {stage} went backwards",
+    "torn": "{count} answers of the {stage} were torn",
+    "misreported": "health misreported {count} times over the {stage}",
+    "diverged": "the group has passed {count} records that are not in the {stage}",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +71,24 @@ def breaks_promise(finding: Finding, promise: Mapping[str, str]) -> bool:
             return True
 
 
-def _broken(case: Case) -> Iterator[str]:
+def _broken(case: Case, *, before_fault: bool) -> Iterator[str]:
     promise = case.evidence.run.get("pipeline", {}).get("promise", {})
     for finding in case.findings:
-        if breaks_promise(finding, promise):
-            where = f" (at {finding.at})" if finding.at else ""
-            yield f"{finding.count} records {finding.anomaly} in the {finding.stage}{where}"
+        if breaks_promise(finding, promise) and finding.before_fault == before_fault:
+            yield told(finding)
+
+
+def told(finding: Finding) -> str:
+    """A finding as one line."""
+    words = _WORDS.get(finding.anomaly, "{count} records {anomaly} in the {stage}")
+    said = words.format(count=finding.count, anomaly=finding.anomaly, stage=finding.stage)
+    when = ", before the first fault" if finding.before_fault else ""
+    return f"{said} (at {finding.at}){when}"
 
 
 def _promise_broken(case: Case) -> Iterator[str]:
     if case.fault_was_tried:
-        yield from _broken(case)
+        yield from _broken(case, before_fault=False)
 
 
 def _budget_exceeded(case: Case) -> Iterator[str]:
@@ -133,8 +148,9 @@ def _baseline_unmet(case: Case) -> Iterator[str]:
             yield f"before the method, {name}: {_failure(probe)}"
         else:
             yield f"before the method, {name}: {_out_of_tolerance(case, probe, first=True)}"
+    yield from _broken(case, before_fault=True)
     if not case.fault_was_tried:
-        yield from _broken(case)
+        yield from _broken(case, before_fault=False)
 
 
 def _not_injected(case: Case) -> Iterator[str]:

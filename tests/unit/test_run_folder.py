@@ -1,6 +1,7 @@
 """The run folder: written as it happens, without secrets, readable again."""
 
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from k2chaos.errors import UsageError
 from k2chaos.evidence.folder import BLOT, create_run_folder
 from k2chaos.evidence.reading import read_run
 from k2chaos.evidence.records import RECORDS
-from k2chaos.evidence.samples import SAMPLES_FILE, Sample, SampleWriter
+from k2chaos.evidence.samples import Sample, SampleWriter
 
 NOW = datetime(2026, 11, 22, 15, 1, tzinfo=UTC)
 
@@ -89,6 +90,35 @@ def test_a_damaged_file_is_told_by_name(name: str, content: str, tmp_path: Path)
     assert damage.startswith(name)
 
 
+def test_samples_are_read_back_and_their_damage_is_told_apart(tmp_path: Path) -> None:
+    folder = create_run_folder(tmp_path, "x", NOW)
+    path = folder.path / "samples.arrows"
+    assert None is read_run(folder.path).samples
+
+    writer = SampleWriter(path)
+    writer.append([Sample(NOW, "api", "newest_id", 42.0, "A")])
+    whole = path.stat().st_size
+    writer.append([Sample(NOW, "api", "newest_id", 43.0, "A")])
+    writer.close()
+    assert "" == read_run(folder.path).samples_damage
+
+    os.truncate(path, whole + 100)
+    evidence = read_run(folder.path)
+    assert evidence.samples is not None
+    assert 1 == evidence.samples.num_rows
+    assert evidence.samples_damage.startswith("samples.arrows: ")
+
+
+def test_samples_that_cannot_be_opened_are_damage(tmp_path: Path) -> None:
+    folder = create_run_folder(tmp_path, "x", NOW)
+    (folder.path / "samples.arrows").mkdir()
+
+    evidence = read_run(folder.path)
+
+    assert None is evidence.samples
+    assert evidence.samples_damage.startswith("samples.arrows: ")
+
+
 def test_a_missing_journal_is_damage(tmp_path: Path) -> None:
     folder = create_run_folder(tmp_path, "x", NOW)
     folder.write_json("run.json", {"schema": 1})
@@ -102,42 +132,3 @@ def test_a_folder_that_cannot_be_made_is_one_clear_error(tmp_path: Path) -> None
 
     with pytest.raises(UsageError, match="K2CHAOS_JOURNALS"):
         create_run_folder(tmp_path / "journals", "x", NOW)
-
-
-def test_samples_are_read_back_and_where_there_are_none_none_are_made_up(tmp_path: Path) -> None:
-    folder = create_run_folder(tmp_path, "x", NOW)
-    assert None is read_run(folder.path).samples
-    writer = SampleWriter(folder.path / SAMPLES_FILE)
-    writer.append([Sample(NOW, "api", "attempt_seconds", note="refused")])
-
-    samples = read_run(folder.path).samples
-
-    assert samples is not None
-    assert ["refused"] == samples["note"].to_pylist()
-
-
-def test_samples_that_break_off_are_read_so_far_and_told(tmp_path: Path) -> None:
-    folder = create_run_folder(tmp_path, "x", NOW)
-    path = folder.path / SAMPLES_FILE
-    writer = SampleWriter(path)
-    writer.append([Sample(NOW, "api", "attempt_seconds", note="refused")])
-    whole = path.read_bytes()
-    writer.append([Sample(NOW, "api", "attempt_seconds", note="timeout")])
-    writer.close()
-    path.write_bytes(path.read_bytes()[: len(whole) + 100])
-
-    evidence = read_run(folder.path)
-
-    assert evidence.samples is not None
-    assert ["refused"] == evidence.samples["note"].to_pylist()
-    assert 1 == len([one for one in evidence.damage if one.startswith(SAMPLES_FILE)])
-
-
-def test_samples_that_cannot_be_read_are_told(tmp_path: Path) -> None:
-    folder = create_run_folder(tmp_path, "x", NOW)
-    (folder.path / SAMPLES_FILE).mkdir()
-
-    evidence = read_run(folder.path)
-
-    assert None is evidence.samples
-    assert 1 == len([one for one in evidence.damage if one.startswith(SAMPLES_FILE)])
