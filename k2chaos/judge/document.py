@@ -12,7 +12,8 @@ import numpy as np
 
 from k2chaos.evidence.finding import Finding
 from k2chaos.evidence.reading import RunEvidence
-from k2chaos.judge.audit import audit, count_records
+from k2chaos.judge.audit import count_records
+from k2chaos.judge.findings import findings_of
 from k2chaos.judge.recovery import recoveries
 from k2chaos.judge.series import Samples
 from k2chaos.judge.verdict import judge
@@ -23,9 +24,7 @@ SCHEMA: Final = 1
 
 def verdict_document(evidence: RunEvidence) -> dict[str, Any]:
     """Audit the records of *evidence*, judge it, and lay both out as ``verdict.json``."""
-    findings: Sequence[Finding] = ()
-    if evidence.window is not None and evidence.records:
-        findings = audit(evidence.window, evidence.records)
+    findings = findings_of(evidence)
     judgement = judge(evidence, findings)
     pipeline = evidence.run.get("pipeline", {})
     stages = pipeline.get("stages", [])

@@ -78,6 +78,11 @@ class Samples:
         """The times of one quantity's samples in the order in which they were written."""
         return _seconds(self._rows(stage, quantity))
 
+    def times_noted(self, stage: str, quantity: str, note: str) -> Floats:
+        """When a sample of one quantity bore that note."""
+        rows = self._rows(stage, quantity)
+        return _seconds(rows.filter(pc.equal(rows["note"], note)))
+
     def _rows(self, stage: str, quantity: str) -> pa.Table:
         wanted = pc.and_(
             pc.equal(self.table["stage"], stage), pc.equal(self.table["quantity"], quantity)

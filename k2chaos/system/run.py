@@ -39,8 +39,9 @@ from k2chaos.system.guardian import Watcher
 from k2chaos.system.guardian.keeper import Guardian
 from k2chaos.system.interrupt import Interrupt
 from k2chaos.system.runtime import Runtime
-from k2chaos.system.stages import Stages, open_stages, take_baseline
+from k2chaos.system.stages import Stages, open_stages
 from k2chaos.system.stop_conditions import StopConditions, stop_conditions
+from k2chaos.system.windows import take_baseline
 
 _DISTRIBUTIONS = ("chaostoolkit-k2chaos", "chaostoolkit", "chaostoolkit-lib")
 

@@ -8,6 +8,8 @@ from typing import Any
 from tests.fakes.servers import Answer, FakeServer, Request, serving
 from tests.fakes.topic import START_MS, time_of
 
+# What the fake of the topic says of every trade; quantities it leaves out.
+PRICE, QUANTITY = "0.00000258", "1.00000000"
 COUNTED = {
     "stall": "frames_withheld",
     "refuse": "connections_refused",
@@ -32,6 +34,7 @@ class FakeExchange:
         orders: Those in force, by tag; each look at them counts an effect.
         over: Tags that were taken back.
         counts: Effects since it was started.
+        retained_from_id: The oldest trade of every symbol that can still be asked for.
         broken: How it fails to obey: ``ignores`` orders though it answers, ``idles`` though it
             lists them, ``clings`` to them.
     """
@@ -45,6 +48,7 @@ class FakeExchange:
         self.orders: dict[str, dict[str, Any]] = {}
         self.over: set[str] = set()
         self.counts = dict.fromkeys(COUNTED.values(), 0)
+        self.retained_from_id = 1
         self.broken = ""
         self.server: FakeServer
 
@@ -73,6 +77,8 @@ class FakeExchange:
             return 200, {"status": "healthy", "rate": self.rate, "clients": 1}
         if request.path.startswith("/faults"):
             return self._faults(request)
+        if request.path == "/trades":
+            return self._trades(**request.query)
         symbols = {symbol: self._symbol(last) for symbol, last in self.last_ids.items()}
         return 200, {"schema": 1, "seed": 7, "now_ms": self._now_ms(), "symbols": symbols}
 
@@ -109,6 +115,21 @@ class FakeExchange:
             "counts": self.counts,
         }
 
+    def _trades(self, symbol: str, from_id: str, limit: str) -> Answer:
+        if symbol not in self.last_ids:
+            return 404, {"reason": f"symbol={symbol!r} is not traded here"}
+        first_id = max(int(from_id), self.retained_from_id)
+        ids = range(first_id, min(first_id + int(limit), self.last_ids[symbol] + 1))
+        return 200, {
+            "schema": 1,
+            "symbol": symbol,
+            "first_id": first_id,
+            "time_ms": [START_MS + 10 * each for each in ids],
+            "price": [PRICE for _ in ids],
+            "quantity": [QUANTITY for _ in ids],
+            "side": ["BUY" for _ in ids],
+        }
+
     def _carry_out(self, order: dict[str, Any]) -> None:
         if self.broken == "idles":
             return
@@ -117,12 +138,12 @@ class FakeExchange:
         order["counts"] = {counted: order["counts"].get(counted, 0) + 1}
 
     def _symbol(self, last: int) -> dict[str, Any]:
-        first = START_MS + 10 if last else None
+        first = START_MS + 10 * self.retained_from_id if last else None
         return {
             "first_id": 1,
             "last_id": last,
             "last_time_ms": START_MS + 10 * last if last else None,
-            "retained_from_id": 1 if last else None,
+            "retained_from_id": self.retained_from_id if last else None,
             "retained_from_time_ms": first,
         }
 

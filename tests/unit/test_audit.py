@@ -207,7 +207,9 @@ def test_a_finding_survives_its_json() -> None:
     finding = only(audit(WINDOW, {"topic": table_of(ALL[1:])}))
 
     assert finding == Finding.from_json(finding.to_json())
-    assert {"anomaly", "stage", "at", "count", "window", "examples"} == set(finding.to_json())
+    assert {"anomaly", "stage", "at", "count", "window", "before_fault", "examples"} == set(
+        finding.to_json()
+    )
 
 
 def test_event_times_are_named_in_utc() -> None:

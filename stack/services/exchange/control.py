@@ -18,6 +18,7 @@ from exchange.faults import Faults, TagUsedError
 from exchange.history import BeyondRetentionError, History, Mark
 from exchange.market import Market
 from exchange.orders import BadOrderError, read_order
+from exchange.retained import Retained
 from exchange.settings import MAX_RATE, Settings
 from exchange.subscribers import Subscribers
 from exchange.tape import Tape
@@ -104,6 +105,7 @@ class Control:
         self._market = market
         self._bursts = Bursts(self._faults, market)
         self._subscribers = subscribers
+        self._retained = Retained(settings.seed, tape)
 
     def application(self) -> web.Application:
         """Return the routes of the control port."""
@@ -112,6 +114,7 @@ class Control:
         application.router.add_get("/rate", self._get_rate)
         application.router.add_put("/rate", self._put_rate)
         application.router.add_post("/trades", self._emit)
+        application.router.add_get("/trades", self._retained.trades)
         application.router.add_get("/ledger", self._ledger)
         application.router.add_get("/faults", self._list_faults)
         application.router.add_get("/faults/{tag}", self._get_fault)
