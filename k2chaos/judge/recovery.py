@@ -22,9 +22,10 @@ from typing import Any, Final
 import numpy as np
 
 from k2chaos.evidence.reading import RunEvidence
+from k2chaos.judge.disturbances import effect_of
 from k2chaos.judge.series import Floats, Samples, Series, seconds_of
 from k2chaos.judge.steady import SteadyBand, first_breach, standstills, steady_band
-from k2chaos.judge.story import Story, effect_of, steady_until, story_of
+from k2chaos.judge.story import Story, steady_until, story_of
 
 PHASES: Final = (
     "detected_seconds",

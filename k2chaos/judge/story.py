@@ -5,13 +5,14 @@ It ends with the samples, or as the next fault begins after this one's end; faul
 one disturbance, and each has its story to the end of it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from k2chaos.evidence.reading import RunEvidence
+from k2chaos.judge.disturbances import begin_of, disturbances, effect_of
 from k2chaos.judge.series import Samples, seconds_of
 
 
@@ -41,36 +42,21 @@ def story_of(evidence: RunEvidence, event: Mapping[str, Any]) -> Story | None:
         return None
     following = [
         other
-        for other in map(_begin_of, _disturbances(evidence))
+        for other in map(begin_of, disturbances(evidence))
         if other is not None and other > (begin if end is None else end)
     ]
     until = min([span[1], *following])
     return Story(begin, end, until, is_last=until == span[1])
 
 
-def effect_of(event: Mapping[str, Any]) -> tuple[float | None, float | None]:
-    """When the effect of a fault began and ended, as exactly as its event knows."""
-    end = seconds_of(event.get("ended_at")) or seconds_of(event.get("healed_at"))
-    return _begin_of(event), end
-
-
-def _begin_of(event: Mapping[str, Any]) -> float | None:
-    return seconds_of(event.get("began_at")) or seconds_of(event.get("injected_at"))
-
-
-def _disturbances(evidence: RunEvidence) -> Iterator[Mapping[str, Any]]:
-    for name in ("fault", "injection"):
-        yield from evidence.events_named(name)
-
-
 def steady_until(evidence: RunEvidence) -> float:
     """When the first fault was sent, or tried where nothing else is known of it."""
     moments = [
         seconds_of(event.get(name))
-        for event in _disturbances(evidence)
+        for event in disturbances(evidence)
         for name in ("sent_at", "began_at", "injected_at")
     ]
-    held = {event.get("fault_id") for event in _disturbances(evidence)}
+    held = {event.get("fault_id") for event in disturbances(evidence)}
     moments += [
         seconds_of(entry.events[0].get("at"))
         for entry in evidence.ledger.entries
