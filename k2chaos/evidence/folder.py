@@ -36,6 +36,8 @@ FILES: Final[Mapping[str, str]] = {
 
 AT_DEADLINE: Final = ".at-deadline"
 """Behind a stage's name in ``records/``: what it showed when its deadline passed."""
+AUDIT: Final = "audit"
+"""The ``kind`` in ``run.json`` of an audit, which breaks nothing."""
 BLOT: Final = "***"
 _SHORTEST_SECRET: Final = 4
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from k2chaos.evidence.folder import AT_DEADLINE
+from k2chaos.evidence.folder import AT_DEADLINE, AUDIT
 from k2chaos.evidence.ledger import LedgerReading, read_ledger
 from k2chaos.evidence.records import Window
 from k2chaos.evidence.samples import SAMPLES_FILE, read_samples
@@ -64,7 +64,8 @@ def read_run(path: Path) -> RunEvidence:
     """Read the run folder at *path*."""
     damage: list[str] = []
     run = _read_object(path / "run.json", damage)
-    journal = _read_object(path / "journal.json", damage)
+    has_journal = run.get("kind") != AUDIT  # an audit has no experiment
+    journal = _read_object(path / "journal.json", damage) if has_journal else {}
     events = _read_events(path / "events.jsonl", damage)
     ledger = read_ledger(path / "faults.jsonl")
     tables = _read_records(path / "records", damage)

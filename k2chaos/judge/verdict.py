@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from k2chaos.evidence.finding import Finding
+from k2chaos.evidence.folder import AUDIT
 from k2chaos.evidence.reading import RunEvidence
+from k2chaos.judge.audit_rules import AUDIT_RULES
 from k2chaos.judge.rules import RULES, Case, Outcome
 
 
@@ -31,9 +33,10 @@ class Judgement:
 
 
 def judge(evidence: RunEvidence, findings: Sequence[Finding]) -> Judgement:
-    """Hold *evidence* against every rule."""
+    """Hold *evidence* against every rule: those of experiments, or of audits without a fault."""
     case = Case(evidence, findings)
-    seen = [(rule, text) for rule in RULES for text in rule.look(case)]
+    rules = AUDIT_RULES if evidence.run.get("kind") == AUDIT else RULES
+    seen = [(rule, text) for rule in rules for text in rule.look(case)]
     outcomes = {rule.outcome for rule, _ in seen}
     worst: Outcome = next((one for one in ("fail", "inconclusive") if one in outcomes), "pass")
     return Judgement(worst, tuple(Reason(rule.code, text) for rule, text in seen))

@@ -66,7 +66,7 @@ class Gathering:
         try:
             window = window or self.stages.window_since(self.baseline)
         except (StageUnavailable, StageBlind) as error:
-            self._note(stages[0], error)
+            note_unread(self.folder, stages[0], error)
             return
         self.folder.write_json("window.json", asdict(window))
         slots = Slots.of(window)
@@ -79,7 +79,7 @@ class Gathering:
                 else:
                     expected = _shown(slots, self._gather(stage, window, expected)) & expected
             except (StageUnavailable, StageBlind) as error:
-                self._note(stage, error)
+                note_unread(self.folder, stage, error)
         if self.stages.topic is not None:
             self._gather_beside(self.stages.topic)
 
@@ -128,12 +128,14 @@ class Gathering:
             self.folder.write_records("letters", letters)
             self.folder.write_json("committed.json", topic.committed())
         except (StageUnavailable, StageBlind) as error:
-            self._note("topic", error)
+            note_unread(self.folder, "topic", error)
 
-    def _note(self, stage: str, error: Exception) -> None:
-        event = "stage-unavailable" if isinstance(error, StageUnavailable) else "not-audited"
-        self.folder.append_event(event, stage=stage, reason=str(error))
-        logger.warning("%s: %s", stage, error)
+
+def note_unread(folder: RunFolder, stage: str, error: StageUnavailable | StageBlind) -> None:
+    """Leave evidence that *stage* could not be read, and whose fault that is."""
+    event = "stage-unavailable" if isinstance(error, StageUnavailable) else "not-audited"
+    folder.append_event(event, stage=stage, reason=str(error))
+    logger.warning("%s: %s", stage, error)
 
 
 def _shown(slots: Slots, rows: pa.Table) -> Booleans:

@@ -6,7 +6,7 @@ and how far the sink's group says it has come.
 """
 
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -100,10 +100,17 @@ class TopicClient:
 
     def letter_offsets(self) -> dict[int, int]:
         """By partition, the end of the dead-letter topic; empty while nobody made it."""
+        return self._of_letters(self._letters.end_offsets)
+
+    def letter_offsets_at(self, milliseconds: int) -> dict[int, int]:
+        """The same at that Unix time."""
+        return self._of_letters(lambda: self._letters.offsets_at(milliseconds))
+
+    def _of_letters(self, ask: Callable[[], dict[int, int]]) -> dict[int, int]:
         with self._lock:
             try:
-                with self._letters.translating("end offsets"):
-                    return self._letters.end_offsets()
+                with self._letters.translating("offsets"):
+                    return ask()
             except StageUnavailable as error:
                 if not error.reason.startswith(_NOT_THERE):
                     raise

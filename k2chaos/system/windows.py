@@ -1,6 +1,7 @@
 """Where a window of records begins, and what each stage shows of it."""
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Final
 
 import pyarrow as pa
@@ -29,6 +30,54 @@ def take_baseline(stages: Stages, clock: Clock) -> Baseline:
     offsets = topic.end_offsets() if topic is not None else None
     letters = topic.letter_offsets() if topic is not None else {}
     return Baseline(started, stages.newest_emitted(), offsets, letters)
+
+
+def window_between(
+    stages: Stages, since: datetime, until: datetime | None
+) -> tuple[Baseline, Window]:
+    """
+    The records with event times from *since* to *until* (now, where it is ``None``), and where each
+    stage is to be read from.
+
+    Without exchange they are those that the first stage shows: its edges are not known, and a
+    record that it lacks there is not missed.
+    """
+    topic = stages.topic
+    offsets = topic.offsets_at(_ms(since - MARGIN)) if topic is not None else None
+    letters = topic.letter_offsets_at(_ms(since)) if topic is not None else {}
+    baseline = Baseline(since, {}, offsets, letters)
+    if stages.exchange is not None:
+        before = stages.exchange.ledger(since).last_ids
+        after = stages.exchange.ledger(until).last_ids
+        return replace(baseline, last_ids=before), Window(before, after)
+    rows = _shown_first(stages, baseline, until or stages.clock.now())
+    keys = rows.group_by("key", use_threads=False)
+    edges = keys.aggregate([("sequence", "min"), ("sequence", "max")]).to_pylist()
+    before = {one["key"]: one["sequence_min"] - 1 for one in edges}
+    window = Window(before, {one["key"]: one["sequence_max"] for one in edges})
+    return replace(baseline, last_ids=before), window
+
+
+def _shown_first(stages: Stages, baseline: Baseline, until: datetime) -> pa.Table:
+    """What the first stage shows of that time."""
+    since = baseline.started
+    if stages.topic is not None:
+        rows = stages.topic.read(baseline.topic_offsets or {}).records
+    elif stages.table is not None:
+        rows = stages.table.read(since)
+    else:
+        api = stages.api
+        if api is None:
+            raise stages.unsupported(STAGES[-1])
+        rows = api.read(sorted(api.newest()), since, until)
+    times = rows["event_time"]
+    edges = (pa.scalar(moment, times.type) for moment in (since, until))
+    begin, end = edges
+    return rows.filter(pc.and_(pc.greater_equal(times, begin), pc.less_equal(times, end)))
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
 
 
 def read_window(stages: Stages, stage: str, window: Window, baseline: Baseline) -> pa.Table:

@@ -1,0 +1,58 @@
+"""The rules of an audit without a fault: is the data of a window whole?"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from k2chaos.judge.promise import breaks_promise, told
+from k2chaos.judge.rules import Case, Rule
+
+
+def _broken(case: Case) -> Iterator[str]:
+    promise = case.evidence.run.get("pipeline", {}).get("promise", {})
+    return (told(one) for one in case.findings if breaks_promise(one, promise))
+
+
+def _unavailable(case: Case) -> Iterator[str]:
+    for event in case.evidence.events_named("stage-unavailable"):
+        yield f"{event.get('stage')}: {event.get('reason')}"
+
+
+def _not_read(case: Case) -> Iterator[str]:
+    for event in case.evidence.events_named("not-audited"):
+        yield f"{event.get('stage')}: {event.get('reason')}"
+
+
+def _went_back(case: Case) -> Iterator[str]:
+    window = case.evidence.window
+    for key, first in sorted(window.after.items()) if window else ():
+        if window and window.until.get(key, -1) < first:
+            yield f"the ids of {key} went back (was the exchange reset?): its records are unknown"
+
+
+def _nothing_to_look_for(case: Case) -> Iterator[str]:
+    window = case.evidence.window
+    if window is None:
+        yield "how many records flowed could not be determined"
+    elif not window.expected:
+        yield "no record was emitted in this time: there was nothing to look for"
+
+
+def _ended(case: Case) -> Iterator[str]:
+    for event in case.evidence.events_named("interrupted"):
+        yield f"interrupted by {event.get('reason')}"
+
+
+AUDIT_RULES: Final[tuple[Rule, ...]] = (
+    Rule("promise-broken", "fail", "the data broke a promise of the pipeline", _broken),
+    Rule("stage-unavailable", "fail", "a stage refused, hung or erred", _unavailable),
+    Rule("not-audited", "inconclusive", "the records of a stage were not read", _not_read),
+    Rule("window-broken", "inconclusive", "the exchange's ids went back", _went_back),
+    Rule("too-few-records", "inconclusive", "there was nothing to look for", _nothing_to_look_for),
+    Rule(
+        "evidence-damaged",
+        "inconclusive",
+        "evidence is missing or unreadable",
+        lambda case: iter(case.evidence.damage),
+    ),
+    Rule("interrupted", "inconclusive", "the audit was told to end", _ended),
+)
