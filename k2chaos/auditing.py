@@ -8,7 +8,7 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -70,7 +70,11 @@ def _moment(text: str, now: datetime) -> datetime:
 
 
 def audit_pipeline(
-    file: PipelineFile, span: Span, clock: Clock, environ: Mapping[str, str] = os.environ
+    file: PipelineFile,
+    span: Span,
+    clock: Clock,
+    environ: Mapping[str, str] = os.environ,
+    opened: Callable[[Pipeline, Clock], Stages] = open_stages,
 ) -> tuple[Path, dict[str, Any]]:
     """
     Read every stage for *span* and judge it.
@@ -81,7 +85,7 @@ def audit_pipeline(
     Raises:
         UsageError: A stage refuses our credentials; no folder can be made.
     """
-    with contextlib.closing(open_stages(file.pipeline, clock)) as stages:
+    with contextlib.closing(opened(file.pipeline, clock)) as stages:
         with _usage_errors(file.pipeline):
             stages.check_credentials()
         journals = Path(environ.get("K2CHAOS_JOURNALS") or "journals")

@@ -79,8 +79,15 @@ class FakeExchange:
             return self._faults(request)
         if request.path == "/trades":
             return self._trades(**request.query)
-        symbols = {symbol: self._symbol(last) for symbol, last in self.last_ids.items()}
+        newest = self._newest_at(request.query.get("at_ms"))
+        symbols = {
+            symbol: self._symbol(min(last, newest)) for symbol, last in self.last_ids.items()
+        }
         return 200, {"schema": 1, "seed": 7, "now_ms": self._now_ms(), "symbols": symbols}
+
+    def _newest_at(self, at_ms: str | None) -> int:
+        """The highest id that any symbol can have had then."""
+        return max(0, (int(at_ms) - START_MS) // 10) if at_ms else 1 << 62
 
     def restart(self) -> None:
         """Begin a new life, without orders."""

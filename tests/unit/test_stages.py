@@ -1,7 +1,6 @@
 import dataclasses
 import threading
 from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,17 +12,16 @@ from k2chaos.evidence.baseline import Baseline
 from k2chaos.evidence.freshness import Sighting
 from k2chaos.evidence.records import Window
 from k2chaos.judge.audit import audit
-from k2chaos.pipeline import Compose, Exchange, Pipeline
+from k2chaos.pipeline import Exchange
 from k2chaos.system.api import ApiClient
 from k2chaos.system.stages import Stages, open_stages
 from k2chaos.system.windows import read_window, take_baseline
-from tests.fakes.api import FakeApi, fake_api
+from tests.fakes.api import fake_api
 from tests.fakes.clock import FakeClock
 from tests.fakes.exchange import FakeExchange, fake_exchange
-from tests.fakes.table import FakeTable, fake_table, rows_of
-from tests.fakes.topic import RECORD, FakeTopic, fake_topic, time_of
-
-SERVICES = {"exchange": ("e",), "broker": ("b",), "sink": ("s",), "api": ("a",)}
+from tests.fakes.lab import Lab, fake_lab, pipeline_of
+from tests.fakes.table import rows_of
+from tests.fakes.topic import RECORD, time_of
 
 
 class FakeStage:
@@ -47,18 +45,6 @@ class FakeStage:
 
     def close(self) -> None:
         """Nothing is open."""
-
-
-def pipeline_of(**parts: Any) -> Pipeline:
-    return Pipeline(
-        schema=1,
-        name="trial",
-        environment="lab",
-        compose=Compose("trial"),
-        services=SERVICES,  # type: ignore[arg-type]
-        record=RECORD,
-        **parts,
-    )
 
 
 @pytest.fixture
@@ -304,45 +290,9 @@ def test_being_blind_is_raised_at_once(exchange: FakeExchange, clock: FakeClock)
     assert 0.0 == clock.seconds
 
 
-@dataclasses.dataclass
-class Lab:
-    """A whole pipeline of fakes."""
-
-    exchange: FakeExchange
-    topic: FakeTopic
-    table: FakeTable
-    api: FakeApi
-    clock: FakeClock
-
-    def stages(self, **without: None) -> Stages:
-        parts: dict[str, Any] = {
-            "exchange": Exchange(self.exchange.url),
-            "topic": self.topic.topic,
-            "table": self.table.table,
-            "api": self.api.api,
-        }
-        return open_stages(pipeline_of(**{**parts, **without}), self.clock)
-
-    def flow(self, symbol: str, *sequences: int) -> None:
-        """Records that pass every stage."""
-        self.exchange.last_ids[symbol] = max(sequences)
-        self.topic.put(symbol, *sequences, partition=len(symbol) % 4)
-        self.table.append(rows_of(symbol, *sequences))
-        self.api.put(symbol, *sequences)
-
-
 @pytest.fixture
 def lab(tmp_path: Path, clock: FakeClock) -> Iterator[Lab]:
-    with ExitStack() as stack:
-        lab = Lab(
-            stack.enter_context(fake_exchange(BTC=0)),
-            stack.enter_context(fake_topic()),
-            stack.enter_context(fake_table(tmp_path)),
-            stack.enter_context(fake_api()),
-            clock,
-        )
-        # The run's wall clock is where the records' event times are.
-        clock.seconds = (time_of(0) - FakeClock().now()).total_seconds()
+    with fake_lab(tmp_path, clock) as lab:
         yield lab
 
 
