@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 from k2chaos.evidence.finding import Finding
 from k2chaos.evidence.reading import RunEvidence
-from k2chaos.judge.rules import RULES, Case, Outcome
+from k2chaos.judge.case import Case, Outcome
+from k2chaos.judge.recovery import recoveries
+from k2chaos.judge.rules import RULES
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,8 @@ class Judgement:
 
 def judge(evidence: RunEvidence, findings: Sequence[Finding]) -> Judgement:
     """Hold *evidence* against every rule."""
-    case = Case(evidence, findings)
+    told = {name: recoveries(evidence, name) for name in ("fault", "injection")}
+    case = Case(evidence, findings, told)
     seen = [(rule, text) for rule in RULES for text in rule.look(case)]
     outcomes = {rule.outcome for rule, _ in seen}
     worst: Outcome = next((one for one in ("fail", "inconclusive") if one in outcomes), "pass")
