@@ -24,6 +24,7 @@ from k2chaos.evidence.state import write_atomically
 FILES: Final[Mapping[str, str]] = {
     "run.json": "what was run, on what: experiment, pipeline file, versions, images, host",
     "faults.jsonl": "the fault ledger: tried, active, healed, failed",
+    "samples.arrows": "what the observer saw of every stage, several times a second (Arrow stream)",
     "events.jsonl": "activities, measurements, stage errors, recovery, in the order of time",
     "window.json": "the records the run answers for: last id of each key before and after",
     "records/": "what was seen of each stage (Parquet), and of values and letters beside them",

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from k2chaos.evidence.folder import AT_DEADLINE
 from k2chaos.evidence.ledger import LedgerReading, read_ledger
 from k2chaos.evidence.records import Window
-from k2chaos.evidence.samples import read_samples
+from k2chaos.evidence.samples import SAMPLES_FILE, read_samples
 from k2chaos.pipeline import STAGES
 
 _SPANS: Final = ("after", "until")
@@ -69,7 +69,7 @@ def read_run(path: Path) -> RunEvidence:
     events = _read_events(path / "events.jsonl", damage)
     ledger = read_ledger(path / "faults.jsonl")
     tables = _read_records(path / "records", damage)
-    samples, samples_damage = _read_samples(path / "samples.arrows")
+    samples, samples_damage = _read_samples(path / SAMPLES_FILE)
     return RunEvidence(
         run=run,
         journal=journal,

@@ -3,11 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+import numpy as np
+
 from k2chaos.evidence.finding import Finding
 from k2chaos.evidence.reading import RunEvidence
 from k2chaos.judge.audit import Beside, audit
-from k2chaos.judge.disturbances import begin_of, disturbances, effect_of
 from k2chaos.judge.series import Samples
+from k2chaos.judge.story import effect_of, steady_until
 from k2chaos.judge.values import value_findings
 from k2chaos.judge.watched import PATIENCE_SECONDS, Watched, watched_findings
 from k2chaos.pipeline import STAGES, Budgets
@@ -55,9 +57,8 @@ def _findings(evidence: RunEvidence) -> Iterator[Finding]:
 
 def _settled(evidence: RunEvidence, samples: Samples | None) -> dict[str, dict[str, int]]:
     """By stage and key, the newest number that it showed before the first fault."""
-    began = [begin_of(event) for event in disturbances(evidence)]
-    first = min((moment for moment in began if moment is not None), default=None)
-    if samples is None or first is None:
+    first = steady_until(evidence)
+    if samples is None or np.isinf(first):
         return {}
     found: dict[str, dict[str, int]] = {}
     for stage in STAGES[1:]:

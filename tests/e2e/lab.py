@@ -23,10 +23,10 @@ from k2chaos.evidence.records import Window
 from k2chaos.judge.audit import audit
 from k2chaos.pipeline import Pipeline
 from k2chaos.pipeline_file import PipelineFile
+from k2chaos.system.beginning import Request, begin_run
 from k2chaos.system.engine import DockerRuntime
 from k2chaos.system.faults import Fault, Hold
 from k2chaos.system.interrupt import Interrupt
-from k2chaos.system.run import Request, begin_run
 from k2chaos.system.runtime import Container, ContainerState, select
 from k2chaos.system.services import service_states
 from k2chaos.system.stages import Stages
