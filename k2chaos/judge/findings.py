@@ -8,8 +8,9 @@ import numpy as np
 from k2chaos.evidence.finding import Finding
 from k2chaos.evidence.reading import RunEvidence
 from k2chaos.judge.audit import Beside, audit
+from k2chaos.judge.disturbances import effect_of
 from k2chaos.judge.series import Samples
-from k2chaos.judge.story import effect_of, steady_until
+from k2chaos.judge.story import steady_until
 from k2chaos.judge.values import value_findings
 from k2chaos.judge.watched import PATIENCE_SECONDS, Watched, watched_findings
 from k2chaos.pipeline import STAGES, Budgets
