@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 from k2chaos import actions, listing, probes
+from tools import verdicts
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 
@@ -31,6 +32,7 @@ def main() -> int:
         "actions.md": page(actions, "Actions"),
         "probes.md": page(probes, "Probes"),
         "faults.md": listing.page(),
+        "verdicts.md": verdicts.page(),
     }
     stale = 0
     for name, text in pages.items():

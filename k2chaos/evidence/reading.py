@@ -7,6 +7,7 @@ A file that is missing or damaged is told as such in `RunEvidence.damage`, never
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -110,10 +111,16 @@ def _read_events(path: Path, damage: list[str]) -> list[dict[str, Any]]:
     events = []
     for number, line in enumerate(lines, start=1):
         try:
-            events.append({**json.loads(line)})
-        except (ValueError, TypeError, RecursionError) as error:
-            damage.append(f"{path.name}:{number}: {error}")
+            events.append(_event(line))
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            damage.append(f"{path.name}:{number}: {error!r}")
     return events
+
+
+def _event(line: bytes) -> dict[str, Any]:
+    event: dict[str, Any] = {**json.loads(line)}
+    datetime.fromisoformat(event["at"])
+    return {**event, "event": str(event["event"])}
 
 
 def _read_window(path: Path, damage: list[str]) -> Window | None:

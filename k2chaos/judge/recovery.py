@@ -1,11 +1,9 @@
 """
 How a pipeline came back from each fault: five phases, out of samples and events.
 
-``detected_seconds``: the first sample outside the steady band (see `k2chaos.judge.steady`).
-``service_seconds``: from here on every service runs and is healthy, and every stage answers.
-``flow_seconds``: newest ids rise again at the last stage, after they stood still beyond the band.
-``caught_up_seconds``: every record emitted up to the heal (to the first look after it) is at the
-last stage. ``fresh_seconds``: from here on the last stage is inside its freshness budget.
+What each means stands in `PHASES`. Which data is outside the band says `k2chaos.judge.steady`; a
+standstill is one beyond that band; caught up is measured against the first look at the first stage
+after the heal.
 
 Each counts from when the effect of the fault began, and from when it ended (`from_heal`; below 0 is
 before that), as exactly as the evidence knows. What was never lost counts from the injection: 0.
@@ -21,19 +19,13 @@ from typing import Any, Final
 
 import numpy as np
 
+from k2chaos.evidence.phases import PHASES
 from k2chaos.evidence.reading import RunEvidence
+from k2chaos.judge.attempts import answers
 from k2chaos.judge.disturbances import effect_of
 from k2chaos.judge.series import Floats, Samples, Series, seconds_of
 from k2chaos.judge.steady import SteadyBand, first_breach, standstills, steady_band
 from k2chaos.judge.story import Story, steady_until, story_of
-
-PHASES: Final = (
-    "detected_seconds",
-    "service_seconds",
-    "flow_seconds",
-    "caught_up_seconds",
-    "fresh_seconds",
-)
 
 _ENGINE: Final = "engine"
 _AWAITED: Final = ("service_seconds", "caught_up_seconds", "fresh_seconds")
@@ -114,9 +106,8 @@ def _awaited(evidence: RunEvidence, event: Mapping[str, Any]) -> dict[str, float
     called = seconds_of(awaited.get("called_at"))
     if called is None:
         return {}
-    return {
-        name: None if awaited.get(name) is None else called + awaited[name] for name in _AWAITED
-    }
+    seen = ((name, awaited[name]) for name in _AWAITED if name in awaited)
+    return {name: None if seconds is None else called + seconds for name, seconds in seen}
 
 
 def _phases(view: _View, story: Story) -> Iterator[tuple[str, float | None]]:
@@ -128,7 +119,7 @@ def _phases(view: _View, story: Story) -> Iterator[tuple[str, float | None]]:
         )
     services = _services(view.samples)
     if services:
-        attempts = [view.samples.series(stage, "attempt_seconds") for stage in view.stages]
+        attempts = [answers(view.samples, stage) for stage in view.stages]
         bad = [(one, one.values > 0) for one in services]
         bad += [(one, np.isnan(one.values)) for one in attempts]
         yield "service_seconds", _latest([_well_since(one, mask, story) for one, mask in bad])

@@ -10,6 +10,7 @@ it in the steady time and a second more, and, for the first stage, while its new
   and a maximum that is sampled falls short of the true one by up to a sampling interval.
 * Only of the first stage the ids are watched: behind it, freshness says the same, and more
   sharply. Of what stands before everything else it says nothing: there all is visible at once.
+* A stage's steady time begins with its first answer: until then nobody knows how it is.
 * A stage that failed to answer in the steady time does not leave the band by failing once more.
 """
 
@@ -19,11 +20,12 @@ from typing import Final
 
 import numpy as np
 
+from k2chaos.judge.attempts import answers
 from k2chaos.judge.series import Booleans, Floats, Samples, Series, advances
 
 MARGIN_SECONDS: Final = 1.0
 FEWEST_SAMPLES: Final = 5
-"""Of a stage that was looked at less often in the steady time, nothing is known."""
+"""Of a stage that answered less often in the steady time, nothing is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +59,17 @@ class SteadyBand:
 
 def steady_band(samples: Samples, stages: Sequence[str], until: float) -> SteadyBand:
     """The band of *stages*, from the samples before *until*."""
+    until = float(np.nextafter(until, -np.inf))
     freshness, standstill, answering = {}, {}, set()
     for stage in stages:
-        attempts = samples.series(stage, "attempt_seconds").between(-np.inf, until)
-        if len(attempts) < FEWEST_SAMPLES:
+        attempts = answers(samples, stage).between(-np.inf, until)
+        answered = attempts.known()
+        if len(answered) < FEWEST_SAMPLES:
             continue
-        if not np.isnan(attempts.values).any():
+        begin = float(answered.at[0])
+        if not np.isnan(attempts.between(begin, until).values).any():
             answering.add(stage)
-        ages = samples.series(stage, "freshness_seconds").between(-np.inf, until).known()
+        ages = samples.series(stage, "freshness_seconds").between(begin, until).known()
         if len(ages):
             freshness[stage] = float(ages.values.max()) + MARGIN_SECONDS
         still = standstills(samples, stage, until, is_first=stage == stages[0])
@@ -121,7 +126,7 @@ def _stale(samples: Samples, stage: str, bound: float, begin: float, end: float)
 
 
 def _refused(samples: Samples, stage: str, begin: float, end: float) -> float | None:
-    attempts = samples.series(stage, "attempt_seconds").between(begin, end)
+    attempts = answers(samples, stage).between(begin, end)
     return _first(attempts, np.isnan(attempts.values))
 
 

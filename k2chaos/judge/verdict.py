@@ -13,7 +13,9 @@ from k2chaos.evidence.finding import Finding
 from k2chaos.evidence.folder import AUDIT
 from k2chaos.evidence.reading import RunEvidence
 from k2chaos.judge.audit_rules import AUDIT_RULES
-from k2chaos.judge.rules import RULES, Case, Outcome
+from k2chaos.judge.case import Case, Outcome
+from k2chaos.judge.recovery import recoveries
+from k2chaos.judge.rules import RULES
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,8 @@ class Judgement:
 
 def judge(evidence: RunEvidence, findings: Sequence[Finding]) -> Judgement:
     """Hold *evidence* against every rule: those of experiments, or of audits without a fault."""
-    case = Case(evidence, findings)
+    told = {name: recoveries(evidence, name) for name in ("fault", "injection")}
+    case = Case(evidence, findings, told)
     rules = AUDIT_RULES if evidence.run.get("kind") == AUDIT else RULES
     seen = [(rule, text) for rule in rules for text in rule.look(case)]
     outcomes = {rule.outcome for rule, _ in seen}

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Final, get_args
 
+from k2chaos.evidence.phases import budget_mistakes
 from k2chaos.experiment_file import CONTROL_MODULE, OUR_MODULES
 from k2chaos.lint.combined import lint_combined
 from k2chaos.lint.shape import is_number
@@ -253,6 +254,12 @@ def _is_named(value: Any, _parameter: inspect.Parameter, _pipeline: Pipeline | N
     return None if value.strip() else "must not be empty"
 
 
+def _are_budgets(
+    value: Any, _parameter: inspect.Parameter, _pipeline: Pipeline | None
+) -> str | None:
+    return "; ".join(budget_mistakes(value)) or None
+
+
 def _is_one_of(noun: str, words: tuple[str, ...]) -> _Meaning:
     def judge(value: Any, _parameter: inspect.Parameter, _pipeline: Pipeline | None) -> str | None:
         return None if value in words else f'"{value}" is no {noun}; there are {", ".join(words)}'
@@ -267,6 +274,7 @@ _MEANINGS: Final[Mapping[str, _Meaning]] = {
     "answer": _is_one_of("answer", ANSWERS),
     "stage": _is_stage,
     "duration": _is_duration,
+    "budgets": _are_budgets,
     "count": _is_positive,
     "requests": _is_positive,
     "deadline": _is_positive,

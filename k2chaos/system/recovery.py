@@ -33,10 +33,15 @@ class Recovery:
     worst_freshness_seconds: float | None = None
 
 
-def await_recovery(run: Run, deadline_seconds: float) -> dict[str, Any]:
+def await_recovery(
+    run: Run, deadline_seconds: float, budgets: Mapping[str, float] | None = None
+) -> dict[str, Any]:
     """
     Wait until every service is healthy, every record emitted so far is at the last stage, and
     that stage is within the freshness budget, all at the same look.
+
+    Args:
+        budgets: By phase, how long it may have taken; kept for the judge.
 
     Returns:
         ``recovered`` (whether within the deadline), ``service_seconds``, ``caught_up_seconds``,
@@ -62,7 +67,9 @@ def await_recovery(run: Run, deadline_seconds: float) -> dict[str, Any]:
         "missing": ", ".join(recovery.missing),
         **{f"{phase}_seconds": recovery.phases.get(phase) for phase in PHASES},
     }
-    run.folder.append_event("recovery", called_at=called_at.isoformat(), **result)
+    run.folder.append_event(
+        "recovery", called_at=called_at.isoformat(), budgets=dict(budgets or {}), **result
+    )
     return result
 
 

@@ -1,6 +1,7 @@
 """Mistakes of experiment files, each with its path."""
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from k2chaos.actions import await_recovery
+from k2chaos.errors import UsageError
 from k2chaos.lint import lint_experiment
 from k2chaos.pipeline import Pipeline
 from k2chaos.pipeline_file import load_pipeline
@@ -66,6 +69,42 @@ def changed(path: str, value: Any) -> dict[str, Any]:
     else:
         node[last] = value
     return tree
+
+
+BUDGETS: list[tuple[Any, str]] = [
+    ({"fresh": 60}, "'fresh' is no phase; the phases are detected_seconds, service_seconds"),
+    ({"fresh_seconds": 0}, "fresh_seconds must be a number of seconds above 0, not 0"),
+    ({"flow_seconds": "60"}, "flow_seconds must be a number of seconds above 0, not '60'"),
+    ({"flow_seconds": True}, "flow_seconds must be a number of seconds above 0, not True"),
+    ({"flow_seconds": float("inf")}, "flow_seconds must be a number of seconds above 0, not inf"),
+    (60, 'must be an object such as {"fresh_seconds": 60}, not 60'),
+]
+
+
+def waiting(**arguments: Any) -> dict[str, Any]:
+    provider = {**ACTION["provider"], "func": "await_recovery", "arguments": arguments}
+    return changed("method/0", {"type": "action", "name": "wait", "provider": provider})
+
+
+@pytest.mark.parametrize("budgets, expected", BUDGETS)
+def test_a_budget_for_no_phase_or_of_no_time_is_a_mistake(
+    budgets: Any, expected: str, lab: Pipeline
+) -> None:
+    (mistake,) = lint_experiment(waiting(budgets=budgets), lab)
+
+    assert mistake.startswith(f"method[0].provider.arguments.budgets: {expected}")
+
+
+@pytest.mark.parametrize("budgets, expected", BUDGETS)
+def test_a_bad_budget_that_only_the_run_knows_is_refused_by_the_action(
+    budgets: Any, expected: str
+) -> None:
+    with pytest.raises(UsageError, match=re.escape(expected)):
+        await_recovery(budgets=budgets)
+
+
+def test_budgets_for_phases_are_no_mistake(lab: Pipeline) -> None:
+    assert () == lint_experiment(waiting(budgets={"fresh_seconds": 60, "flow_seconds": 4.5}), lab)
 
 
 def test_a_good_experiment_has_no_mistakes(lab: Pipeline) -> None:

@@ -59,6 +59,23 @@ def test_a_pipeline_that_is_well_has_recovered_at_once(bench: Bench) -> None:
     assert 0.0 == result["worst_freshness_seconds"]
     (event,) = read_run(bench.run.folder.path).events_named("recovery")
     assert event["recovered"]
+    assert {} == event["budgets"]
+
+
+def test_a_missed_budget_of_the_experiment_fails_with_or_without_samples(bench: Bench) -> None:
+    now = bench.run.clock.now().isoformat()
+    past = datetime(2020, 1, 1, tzinfo=UTC)
+    bench.run.folder.append_event(
+        "fault", at=past, fault_id="pause-1", injected_at=now, healed_at=now
+    )
+    bench.run.clock.wait(5)
+    await_recovery(bench.run, 30.0, {"fresh_seconds": 4.5, "service_seconds": 60})
+
+    verdict = verdict_document(read_run(bench.run.folder.path))
+
+    told = {reason["code"]: reason["text"] for reason in verdict["reasons"]}
+    assert "pause-1: fresh_seconds: 5 s, budget 4.5 s" == told["recovery-budget"]
+    assert "fail" == verdict["verdict"]
 
 
 def test_a_service_that_does_not_run_keeps_the_pipeline_from_recovering(bench: Bench) -> None:

@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 
 from k2chaos.evidence.ledger import LedgerReading
+from k2chaos.evidence.phases import PHASES
 from k2chaos.evidence.reading import RunEvidence
-from k2chaos.judge.recovery import PHASES, recoveries
+from k2chaos.judge.recovery import recoveries
 from tests.fakes.synthetic import STAGES, Script, Span, Synthetic, event_of, scripted
 
 TOLERANCE = 0.05

@@ -1,17 +1,20 @@
 """Every rule of the verdict, seen to speak and seen to be silent."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from k2chaos.evidence.finding import Finding
 from k2chaos.evidence.ledger import LedgerEntry, LedgerReading
 from k2chaos.evidence.reading import RunEvidence
 from k2chaos.evidence.records import RECORDS, Window
+from k2chaos.evidence.samples import Sample
 from k2chaos.judge.rules import RULES
 from k2chaos.judge.verdict import Judgement, judge
+from tests.fakes.observed import table_of
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LOST = Finding("lost", "table", "sink", 3)
@@ -46,12 +49,15 @@ class Story:
             ],
             "rollbacks": [],
         }
-        self.events: list[dict[str, Any]] = [{"event": "recovery", "recovered": True}]
+        self.events: list[dict[str, Any]] = [
+            {"event": "recovery", "recovered": True, "at": NOW.isoformat()}
+        ]
         self.ledger = [entry("tried", "active", "healed")]
         self.window: Window | None = Window({"A": 0}, {"A": 1000})
         self.records = {"api": RECORDS.empty_table()}
         self.damage: list[str] = []
         self.findings: list[Finding] = []
+        self.samples: pa.Table | None = None
 
     def judged(self) -> Judgement:
         evidence = RunEvidence(
@@ -62,11 +68,12 @@ class Story:
             self.window,
             self.records,
             tuple(self.damage),
+            samples=self.samples,
         )
         return judge(evidence, self.findings)
 
     def happens(self, event: str, **facts: Any) -> None:
-        self.events.append({"event": event, **facts})
+        self.events.append({"event": event, "at": NOW.isoformat(), **facts})
 
 
 def met(*probes: Mapping[str, Any]) -> dict[str, Any]:
@@ -166,7 +173,25 @@ SPOILT: list[tuple[str, str, Change]] = [
         lambda s: setattr(s, "window", Window({"A": 9, "B": 0}, {"A": 8, "B": 999})),
     ),
     ("unsupported", "inconclusive", lambda s: s.happens("unsupported", text="no exchange")),
+    ("recovery-budget", "fail", lambda s: _held(s, fresh_seconds=5.0)),
+    ("recovery-unmeasured", "inconclusive", lambda s: _held(s, flow_seconds=5.0)),
+    ("observer-blind", "inconclusive", lambda s: s.happens("observer-failed", reason="killed")),
+    ("clock-stepped", "inconclusive", lambda s: _looked(s, 0.0, 1.0, 0.4)),
 ]
+
+
+def _held(story: Story, **budgets: float) -> None:
+    """A fault, and a recovery from it that took 6 s."""
+    now = NOW.isoformat()
+    story.events.clear()
+    story.happens("fault", injected_at=now, healed_at=now)
+    story.happens("recovery", recovered=True, called_at=now, fresh_seconds=6.0, budgets=budgets)
+
+
+def _looked(story: Story, *moments: float) -> None:
+    """Attempts at the API, in the order in which they were written."""
+    times = (NOW + timedelta(seconds=moment) for moment in moments)
+    story.samples = table_of(Sample(at, "api", "attempt_seconds", 0.01) for at in times)
 
 
 def _replace(story: Story, *events: str) -> None:
@@ -190,6 +215,12 @@ def test_what_went_wrong_is_named_and_is_no_pass(code: str, outcome: str, change
 
 def test_every_rule_was_seen_to_speak() -> None:
     assert {rule.code for rule in RULES} == {code for code, _, _ in SPOILT}
+
+
+def test_every_rule_has_a_name_of_its_own_and_says_what_it_means() -> None:
+    assert len(RULES) == len({rule.code for rule in RULES})
+    assert [] == [rule.code for rule in RULES if not rule.means.endswith(".")]
+    assert "pass" not in {rule.outcome for rule in RULES}
 
 
 def test_fail_beats_inconclusive_and_both_are_told() -> None:
