@@ -20,7 +20,7 @@ from k2chaos.errors import EngineUnreachable, StageBlind, StageUnavailable
 from k2chaos.evidence.baseline import Baseline
 from k2chaos.evidence.records import Window
 from k2chaos.judge.audit import audit, count_records
-from k2chaos.judge.rules import breaks_promise
+from k2chaos.judge.promise import breaks_promise
 from k2chaos.pipeline import Pipeline
 from k2chaos.system.runtime import Runtime
 from k2chaos.system.services import service_states

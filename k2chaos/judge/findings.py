@@ -3,10 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+import numpy as np
+
 from k2chaos.evidence.finding import Finding
 from k2chaos.evidence.reading import RunEvidence
 from k2chaos.judge.audit import Beside, audit
-from k2chaos.judge.series import Samples, seconds_of
+from k2chaos.judge.series import Samples
+from k2chaos.judge.story import effect_of, steady_until
 from k2chaos.judge.values import value_findings
 from k2chaos.judge.watched import PATIENCE_SECONDS, Watched, watched_findings
 from k2chaos.pipeline import STAGES, Budgets
@@ -54,9 +57,8 @@ def _findings(evidence: RunEvidence) -> Iterator[Finding]:
 
 def _settled(evidence: RunEvidence, samples: Samples | None) -> dict[str, dict[str, int]]:
     """By stage and key, the newest number that it showed before the first fault."""
-    began = [seconds_of(event.get("injected_at")) for event in _disturbances(evidence)]
-    first = min((moment for moment in began if moment is not None), default=None)
-    if samples is None or first is None:
+    first = steady_until(evidence)
+    if samples is None or np.isinf(first):
         return {}
     found: dict[str, dict[str, int]] = {}
     for stage in STAGES[1:]:
@@ -102,13 +104,8 @@ def _disturbed(evidence: RunEvidence) -> dict[str, list[tuple[float, float]]]:
     """By role, when a fault kept its services from speaking, and some time for coming back."""
     spans: dict[str, list[tuple[float, float]]] = {}
     for event in evidence.events_named("fault"):
-        begin, end = (seconds_of(event.get(name)) for name in ("injected_at", "healed_at"))
+        begin, end = effect_of(event)
         if event.get("kind") in _STOPS_A_SERVICE and begin is not None and end is not None:
             span = (begin, end + PATIENCE_SECONDS)
             spans.setdefault(str(event.get("role")), []).append(span)
     return spans
-
-
-def _disturbances(evidence: RunEvidence) -> Iterator[Mapping[str, Any]]:
-    for name in ("fault", "injection"):
-        yield from evidence.events_named(name)

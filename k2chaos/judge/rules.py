@@ -12,19 +12,12 @@ from typing import Any, Final, Literal
 from k2chaos.evidence.declared import Part, declared
 from k2chaos.evidence.finding import Finding
 from k2chaos.evidence.reading import RunEvidence
+from k2chaos.judge.promise import breaks_promise, told
 
 Outcome = Literal["pass", "fail", "inconclusive"]
 
 _FAULT_ACTIONS: Final = "k2chaos.actions"
 _NO_FAULTS: Final = frozenset({"await_recovery"})
-_WORDS: Final[Mapping[str, str]] = {
-    "schema": "{count} values in the {stage} are not valid against the schema",
-    "stale": "{count} answers of the {stage} were stale",
-    "backwards": "{count} answers of the {stage} went backwards",
-    "torn": "{count} answers of the {stage} were torn",
-    "misreported": "health misreported {count} times over the {stage}",
-    "diverged": "the group has passed {count} records that are not in the {stage}",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,30 +53,11 @@ class Rule:
     look: Callable[[Case], Iterator[str]]
 
 
-def breaks_promise(finding: Finding, promise: Mapping[str, str]) -> bool:
-    """Whether *finding* is something the pipeline promised not to do."""
-    match finding.anomaly:
-        case "duplicated":
-            return promise.get("duplicates") == "none"
-        case "reordered":
-            return promise.get("order") == "per-key"
-        case _:
-            return True
-
-
 def _broken(case: Case, *, before_fault: bool) -> Iterator[str]:
     promise = case.evidence.run.get("pipeline", {}).get("promise", {})
     for finding in case.findings:
         if breaks_promise(finding, promise) and finding.before_fault == before_fault:
             yield told(finding)
-
-
-def told(finding: Finding) -> str:
-    """A finding as one line."""
-    words = _WORDS.get(finding.anomaly, "{count} records {anomaly} in the {stage}")
-    said = words.format(count=finding.count, anomaly=finding.anomaly, stage=finding.stage)
-    when = ", before the first fault" if finding.before_fault else ""
-    return f"{said} (at {finding.at}){when}"
 
 
 def _promise_broken(case: Case) -> Iterator[str]:

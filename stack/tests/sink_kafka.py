@@ -122,11 +122,12 @@ class Running:
     def __init__(self, lake: Lake, chosen: Settings) -> None:
         self.vitals = Vitals(started_at=time.monotonic())
         self.failure: Exception | None = None
-        table = TradesTable(lambda: lake, chosen.table, chosen.topic)
+        table = TradesTable(lambda: lake, chosen.table, chosen.topic, bugs=chosen.bugs)
         parsed: Any = fastavro.parse_schema(schema())
         letters = DeadLetters(chosen.kafka_bootstrap, chosen.topic, chosen.dlq_topic)
         upkeep = Upkeep(table, chosen.upkeep, self.vitals)
-        self._writer = Writer(Decoder(lambda _: parsed), letters, table, upkeep, self.vitals)
+        decoder = Decoder(lambda _: parsed)
+        self._writer = Writer(decoder, letters, table, upkeep, self.vitals, chosen.bugs)
         self._sink = Sink(chosen, table, self._writer, self.vitals)
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()

@@ -96,6 +96,7 @@ def environment(**more: str) -> dict[str, str]:
         "S3_ACCESS_KEY": "x",
         "S3_SECRET_KEY": "x",
         "API_KEY": KEY,
+        "LAB_PROJECT": "k2-lab",
         **more,
     }
 
@@ -286,6 +287,19 @@ def test_a_bad_setting_ends_the_process_with_code_2_and_one_line(name: str, valu
     assert ended.returncode == 2
     (line,) = ended.stderr.splitlines()
     assert name in line
+
+
+def test_outside_the_lab_a_bug_ends_the_process_with_code_2_and_one_line() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "query_api"],
+        env=environment(LAB_BUGS="api-old-snapshot", LAB_PROJECT="k2"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 2
+    (line,) = ended.stderr.splitlines()
+    assert "this is no lab: LAB_PROJECT (the Compose project) is 'k2'" in line
 
 
 def test_a_header_longer_than_any_key_is_refused_and_the_next_request_answered(

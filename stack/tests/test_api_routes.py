@@ -22,9 +22,9 @@ SECONDS = 1.0
 class Api:
     """The application over a table on disk, with a clock that can be moved."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *bugs: str) -> None:
         self.lake = Lake(folder)
-        self.follower = Follower(self.lake)
+        self.follower = Follower(self.lake, bugs)
         self.ahead = 0.0
         self.kafka = Probe("kafka", self.ask_kafka)
         self.kafka_trouble: Exception | None = None
@@ -33,7 +33,9 @@ class Api:
         dependencies = [Catalog(self.follower), self.kafka]
         self.history: Callable[[], list[dict[str, Any]]] = lambda: [{"snapshot_id": 1}]
         history = lambda: self.history()  # noqa: E731, PLW0108 - it may be replaced
-        self.service = Service(self.follower, dependencies, history, clock, seconds=SECONDS)
+        self.service = Service(
+            self.follower, dependencies, history, clock, bugs=bugs, seconds=SECONDS
+        )
         self.app = create_app(self.service, KEY)
 
     def ask_kafka(self) -> None:

@@ -22,14 +22,24 @@ SERVICES = Path(__file__).parents[1] / "services"
 
 
 @pytest.mark.parametrize("service", ["exchange", "binance_stream"])
-def test_a_bug_that_nobody_knows_ends_the_service_with_code_2(service: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "bugs, project, why",
+    [
+        ("source-no-gap-fil", "k2-lab", "source-no-gap-fil; there are"),
+        ("source-no-gap-fill", "k2", "this is no lab: LAB_PROJECT (the Compose project) is 'k2'"),
+    ],
+)
+def test_a_bug_that_is_refused_ends_the_service_with_code_2_and_one_line(
+    service: str, bugs: str, project: str, why: str, tmp_path: Path
+) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", service],
         env={
             **os.environ,
             "PYTHONPATH": str(SERVICES),
             "EXCHANGE_STATE": str(tmp_path),
-            "LAB_BUGS": "source-no-gap-fil",
+            "LAB_BUGS": bugs,
+            "LAB_PROJECT": project,
         },
         capture_output=True,
         text=True,
@@ -38,7 +48,7 @@ def test_a_bug_that_nobody_knows_ends_the_service_with_code_2(service: str, tmp_
     )
     assert ended.returncode == 2
     (line,) = ended.stderr.splitlines()
-    assert "source-no-gap-fil;" in line
+    assert why in line
     assert "Traceback" not in ended.stderr
 
 
@@ -56,6 +66,7 @@ def test_the_source_warns_of_its_bug_and_says_what_is_wrong() -> None:
             **(os.environ | away),
             "PYTHONPATH": str(SERVICES),
             "LAB_BUGS": "source-no-gap-fill",
+            "LAB_PROJECT": "k2-lab",
         },
         stderr=subprocess.PIPE,
         text=True,

@@ -146,18 +146,27 @@ def test_sigterm_ends_a_sink_whose_every_dependency_hangs(silent: str) -> None:
         assert sink.wait(28) == 0
 
 
-def test_a_bug_nobody_knows_is_refused_in_one_line(silent: str) -> None:
-    with process(silent, free_port(), LAB_BUGS="sink-offset-first") as sink:
+@pytest.mark.parametrize(
+    "bugs, project, why",
+    [
+        ("sink-offset-first", "k2-lab", "sink-offset-first; there are"),
+        ("sink-offsets-first", "k2", "this is no lab"),
+    ],
+)
+def test_a_bug_that_is_refused_ends_the_sink_with_one_line(
+    silent: str, bugs: str, project: str, why: str
+) -> None:
+    with process(silent, free_port(), LAB_BUGS=bugs, LAB_PROJECT=project) as sink:
         assert sink.wait(30) == 2
         assert sink.stderr is not None
         lines = sink.stderr.read().splitlines()
     assert len(lines) == 1
-    assert "sink-offset-first; there are" in lines[0]
+    assert why in lines[0]
 
 
 def test_health_lists_the_bugs_and_the_log_says_what_they_do(silent: str) -> None:
     port = free_port()
-    with process(silent, port, LAB_BUGS="sink-offsets-first") as sink:
+    with process(silent, port, LAB_BUGS="sink-offsets-first", LAB_PROJECT="k2-lab") as sink:
         wait_until(lambda: accepts(port))
         with socket.create_connection(("127.0.0.1", port), 5) as one:
             one.sendall(b"GET /health HTTP/1.0\r\n\r\n")

@@ -57,6 +57,8 @@ def environment(
     cpus = f"{min(2, max(1, cores))}.0"
     # Compose 1.29 is a Python program; what it prints is read while it runs.
     own = {"K2LAB_BROKER_CPUS": cpus, "DOCKER_HOST": address, "PYTHONUNBUFFERED": "1"}
+    # Compose 1.29 lets its file know the project by this variable only.
+    own["COMPOSE_PROJECT_NAME"] = PROJECT
     return {**kept, **unset, **images, **own}
 
 

@@ -31,7 +31,7 @@ def main() -> int:
         bugs = lab_bugs.seeded("binance_stream")
         lab_bugs.warn(log, bugs)
         asyncio.run(_serve_until_signalled(settings, bugs))
-    except (BadSettingError, lab_bugs.UnknownBugError) as error:
+    except (BadSettingError, lab_bugs.RefusedBugsError) as error:
         log.error("%s", error)
         return 2
     except OSError as error:

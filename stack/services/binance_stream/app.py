@@ -31,6 +31,7 @@ from binance_stream.feed import Feed, FeedError, Stream
 from binance_stream.health import Health, HealthCollector
 from binance_stream.registry import Registry, RegistryError
 from binance_stream.relay import Relay
+from binance_stream.saved import Saved
 from binance_stream.seldom import Seldom
 from binance_stream.sequence import Sequence
 from binance_stream.settings import Settings
@@ -44,6 +45,8 @@ _SHORTEST_BACKOFF = 0.2
 _LONGEST_BACKOFF = 3.0
 # An exchange that hangs up sooner, every time, is not asked again without a pause.
 _STEADY_SECONDS = 10.0
+# Only with the bug on purpose.
+_FAILURES_TO_GIVE_UP = 5
 _DRAIN_SECONDS = 7.0
 _TELL_SECONDS = 1.0
 
@@ -98,9 +101,14 @@ class Source:
         last = await self._last_ids(codec)
         log.info("the topic has %d of %d symbols: %s", len(last), len(settings.symbols), last)
         self._step("fetching what was missed from the exchange")
-        writer = TopicWriter(settings.bootstrap, settings.topic, self._health.note_acknowledged)
+        writer = TopicWriter(
+            settings.bootstrap, settings.topic, self._health.note_acknowledged, bugs=self._bugs
+        )
         self._health.queued = lambda: writer.queued
         sequence = Sequence(settings.symbols, last)
+        if "source-saves-first" in self._bugs:
+            saved = Saved(settings.state / "last_ids.json")
+            sequence = Sequence(settings.symbols, saved.believed(last), saved.note)
         relay = Relay(self._feed, sequence, codec, writer, self._health, self._bugs)
         try:
             await together(writer.serve(), self.follow(relay))
@@ -137,8 +145,8 @@ class Source:
 
     async def follow(self, relay: Relay) -> None:
         """Stay connected to the exchange for as long as the life lasts."""
-        backoff = Backoff(_SHORTEST_BACKOFF, _LONGEST_BACKOFF)
-        while True:
+        backoff, failures = Backoff(_SHORTEST_BACKOFF, _LONGEST_BACKOFF), 0
+        while "source-gives-up" not in self._bugs or failures < _FAILURES_TO_GIVE_UP:
             self._connected_at = math.inf
             wait = 0.0
             try:
@@ -147,10 +155,12 @@ class Source:
                 self._health.counts.reconnects += 1
                 self._health.note_step(f"exchange: {error}")
                 self._seldom.say(logging.WARNING, f"{error!s:.60}", f"exchange: {error}")
-                wait = error.wait
+                wait, failures = error.wait, failures + 1
             if time.monotonic() - self._connected_at > _STEADY_SECONDS:
                 backoff.reset()
+                failures = 0
             await asyncio.sleep(max(wait, backoff.next_delay()))
+        await asyncio.Event().wait()
 
     async def _connect_and_read(self, relay: Relay) -> None:
         symbols = self._settings.symbols
@@ -174,7 +184,7 @@ def http_application(health: Health, bugs: frozenset[str] = frozenset()) -> web.
     """Return `/health` and `/metrics` over *health*."""
 
     async def say_health(_: web.Request) -> web.Response:
-        trouble = health.trouble()
+        trouble = None if "source-always-healthy" in bugs else health.trouble()
         status = "healthy" if trouble is None else "unhealthy"
         if trouble is not None and trouble.startswith("starting"):
             status = "starting"

@@ -13,7 +13,7 @@ A page of history is judged by the same rule (`Sequence.judge`), but there a gap
 there on a second look is real: the exchange no longer has these trades, they are lost.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 
 
@@ -29,10 +29,16 @@ class Judgement(Enum):
 class Sequence:
     """The last id passed on, per symbol."""
 
-    __slots__ = ("_last",)
+    __slots__ = ("_last", "_noted")
 
-    def __init__(self, symbols: tuple[str, ...], last: Mapping[str, int]) -> None:
-        """Go on after *last*; symbols missing there have no history yet."""
+    def __init__(
+        self,
+        symbols: tuple[str, ...],
+        last: Mapping[str, int],
+        noted: Callable[[str, int], None] = lambda *_: None,
+    ) -> None:
+        """Go on after *last*; symbols missing there have no history yet. *noted* hears advances."""
+        self._noted = noted
         self._last: dict[str, int | None] = {symbol: last.get(symbol) for symbol in symbols}
 
     @property
@@ -64,3 +70,4 @@ class Sequence:
             message = f"{symbol}: {trade_id} after {last}"
             raise ValueError(message)
         self._last[symbol] = trade_id
+        self._noted(symbol, trade_id)

@@ -5,6 +5,7 @@ import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from binance_stream.tls import client_context
 
@@ -35,6 +36,7 @@ class Settings:
     registries: tuple[str, ...]
     port: int
     tls: ssl.SSLContext
+    state: Path
 
     @property
     def subject(self) -> str:
@@ -57,6 +59,7 @@ class Settings:
             ),
             port=_port(get("PORT", "8080")),
             tls=_tls(get("EXCHANGE_CA", "")),
+            state=Path(get("SOURCE_STATE", "/var/lib/binance-stream")),
         )
 
 

@@ -38,6 +38,9 @@ _ASKS_PER_PATIENCE = 5
 _ANSWERS = 3
 _ANSWER_SECONDS = 1.0
 
+# Only with the bug on purpose: what most who never heard of it run. Retries are on by default.
+_NOT_IDEMPOTENT = {"enable.idempotence": False, "enable.gapless.guarantee": False}
+
 Acknowledged = Callable[[str, int], None]
 
 
@@ -55,6 +58,7 @@ class TopicWriter:
         acknowledged: Acknowledged,
         patience: float = _PATIENCE_SECONDS,
         answers: Callable[[], bool] | None = None,
+        bugs: frozenset[str] = frozenset(),
     ) -> None:
         """Write to *topic*; *acknowledged* hears (symbol, event time in ms) of each record.
 
@@ -93,6 +97,7 @@ class TopicWriter:
                 "retry.backoff.ms": 100,
                 "retry.backoff.max.ms": 1_000,
                 "error_cb": self._on_error,
+                **(_NOT_IDEMPOTENT if "source-not-idempotent" in bugs else {}),
             }
         )
 

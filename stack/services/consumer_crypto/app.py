@@ -86,11 +86,14 @@ def _run(sink: Sink) -> int:
 def _assemble(settings: Settings) -> Sink:
     vitals = Vitals(started_at=time.monotonic())
     fresh_seconds = min(FRESH_SECONDS, settings.upkeep.grace_seconds / 3)
-    table = TradesTable(lambda: connect(settings), settings.table, settings.topic, fresh_seconds)
+    table = TradesTable(
+        lambda: connect(settings), settings.table, settings.topic, fresh_seconds, settings.bugs
+    )
     letters = DeadLetters(settings.kafka_bootstrap, settings.topic, settings.dlq_topic)
     decoder = Decoder(Registries(settings.registries).schema)
     upkeep = Upkeep(table, settings.upkeep, vitals)
-    sink = Sink(settings, table, Writer(decoder, letters, table, upkeep, vitals), vitals)
+    writer = Writer(decoder, letters, table, upkeep, vitals, settings.bugs)
+    sink = Sink(settings, table, writer, vitals)
     _sweep(settings)
     serve(vitals, settings.port, settings.bugs)
     return sink

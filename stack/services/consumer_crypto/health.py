@@ -114,6 +114,8 @@ def serve(
         def do_GET(self) -> None:
             if self.path == "/health":
                 healthy, reason = assess(vitals, clock())
+                if "sink-always-healthy" in bugs:
+                    healthy, reason = True, ""
                 status = HTTPStatus.OK if healthy else HTTPStatus.SERVICE_UNAVAILABLE
                 answer = {
                     "status": "healthy" if healthy else "unhealthy",

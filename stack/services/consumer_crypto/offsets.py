@@ -87,6 +87,12 @@ def newest_carried(line: Iterable[SnapshotLike]) -> Carried | None:
     return next(filter(None, map(carried_by, line)), None)
 
 
+def before_last_batch(line: Iterable[SnapshotLike]) -> Carried | None:
+    """Find the offsets that the batch before the newest ended at, in a *line* of ancestors."""
+    carried = [one for one in map(carried_by, line) if one]
+    return next((one for one in carried if one.batch != carried[0].batch), None)
+
+
 def holds_batch(line: Iterable[SnapshotLike], batch: str) -> bool:
     """Tell whether a *line* of ancestors contains the commit of *batch*."""
     return any(carried.batch == batch for carried in filter(None, map(carried_by, line)))

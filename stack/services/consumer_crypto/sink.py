@@ -123,7 +123,7 @@ class Sink:
                 metrics.LAG.labels(str(partition)).set(lag)
 
     def _check_stranded(self, now: float) -> None:
-        if self._vitals.partitions:
+        if self._vitals.partitions or "sink-dynamic-member" in self._bugs:
             self._stranded_since = None
             return
         if now < self._ask_due:

@@ -38,6 +38,8 @@ _SECONDS_BETWEEN_REPEATS: Final = 10.0
 
 _STATISTICS_MS: Final = 3000
 _ASK_SECONDS: Final = 10.0
+# Only with the bug on purpose: for so long the broker keeps the partitions of a dead sink for it.
+_LONG_SESSION_MS: Final = 150_000
 # librdkafka reports a fenced member with _FATAL while fatal() says no.
 _EXPELLED: Final = frozenset(
     {KafkaError._FATAL, KafkaError.FENCED_INSTANCE_ID}  # noqa: SLF001 - its public spelling
@@ -94,19 +96,24 @@ class Source:
         self._consumer = Consumer(self._configuration(settings), logger=client_log)
 
     def _configuration(self, settings: Settings) -> dict[str, Any]:
+        member: dict[str, Any] = {
+            "group.instance.id": settings.group_instance_id,
+            # A broker that was silent for longer has us join anew at once when it is back,
+            # instead of leaving us in a group that it forgot.
+            "session.timeout.ms": 20_000,
+        }
+        if "sink-dynamic-member" in settings.bugs:
+            member = {"session.timeout.ms": _LONG_SESSION_MS}
         return {
+            **member,
             "bootstrap.servers": settings.kafka_bootstrap,
             "group.id": settings.group_id,
-            "group.instance.id": settings.group_instance_id,
             "client.id": "consumer-crypto",
             "partition.assignment.strategy": "range",
             "isolation.level": "read_committed",
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "auto.offset.reset": "error",
-            # A broker that was silent for longer has us join anew at once when it is back,
-            # instead of leaving us in a group that it forgot.
-            "session.timeout.ms": 20_000,
             "max.poll.interval.ms": 300_000,
             "socket.timeout.ms": 15_000,
             "reconnect.backoff.ms": 100,

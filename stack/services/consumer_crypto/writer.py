@@ -65,6 +65,7 @@ class Writer:
         table: Destination,
         upkeep: Upkeep,
         vitals: Vitals,
+        bugs: AbstractSet[str] = frozenset(),
     ) -> None:
         """Decode with *decoder*, write to *table* and *dead_letters*, report to *vitals*."""
         self._decoder = decoder
@@ -72,6 +73,7 @@ class Writer:
         self._table = table
         self._upkeep = upkeep
         self._vitals = vitals
+        self._bugs = bugs
         self._inbox: queue.SimpleQueue[Batch] = queue.SimpleQueue()
         self._idle = threading.Event()
         self._idle.set()
@@ -136,6 +138,8 @@ class Writer:
         decoded, rest = Decoded([], []), deque(batch.records)
         self._patiently("decode", lambda: self._decode(rest, decoded))
         self._patiently("dead-letters", lambda: self._dead_letters.send(decoded.letters))
+        if "sink-rounds-prices" in self._bugs:
+            _round_prices(decoded.trades)
         ends = batch.next_offsets()
         step = Step(batch.id, trade.as_rows(decoded.trades), ends)
         self._patiently("commit", lambda: self._append(step))
@@ -155,7 +159,8 @@ class Writer:
             try:
                 decoded.trades.append(self._decoder.decode(record.value))
             except UndecodableError as error:
-                decoded.letters.append(Letter(record, error.reason, str(error)))
+                if "sink-drops-undecodable" not in self._bugs:
+                    decoded.letters.append(Letter(record, error.reason, str(error)))
             rest.popleft()
 
     def _append(self, step: Step) -> None:
@@ -165,6 +170,9 @@ class Writer:
         except FencedError:
             metrics.FENCED.inc()
             raise
+        except Exception:
+            if "sink-skips-failed-batch" not in self._bugs:
+                raise
 
     @contextlib.contextmanager
     def _counting_conflicts(self) -> Iterator[None]:
@@ -215,3 +223,8 @@ class Writer:
         if decoded.trades:
             newest = max(one["timestamp"] for one in decoded.trades)
             metrics.LAST_EVENT_TIME.set(newest.timestamp())
+
+
+def _round_prices(trades: list[dict[str, Any]]) -> None:
+    for one in trades:
+        one["price"] = round(one["price"], 2)

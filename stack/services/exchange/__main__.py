@@ -76,7 +76,7 @@ def main() -> int:
         bugs = lab_bugs.seeded("exchange")
         lab_bugs.warn(log, bugs)
         asyncio.run(serve(settings, bugs))
-    except (BadSettingError, SeedChangedError, lab_bugs.UnknownBugError) as error:
+    except (BadSettingError, SeedChangedError, lab_bugs.RefusedBugsError) as error:
         log.error("%s", error)
         return 2
     except OSError as error:

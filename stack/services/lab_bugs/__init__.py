@@ -5,6 +5,8 @@ Bugs on purpose: which of them a service was started with.
 same list and obeys its own. A name nobody knows is refused by all of them: a misspelt bug would
 otherwise look like one that nothing can find.
 
+Only the lab is ever given bugs: anywhere else asking for one ends the service, whichever it is.
+
 In a service, a bug is one line at the place it breaks: ``if "name" in bugs``.
 """
 
@@ -15,10 +17,20 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 VARIABLE = "LAB_BUGS"
+PROJECT = "LAB_PROJECT"
+_LAB = "k2-lab"
 
 
-class UnknownBugError(ValueError):
+class RefusedBugsError(ValueError):
+    """What ``LAB_BUGS`` asks for is refused; the service ends and says why."""
+
+
+class UnknownBugError(RefusedBugsError):
     """``LAB_BUGS`` names a bug that is not in the catalogue."""
+
+
+class OutsideTheLabError(RefusedBugsError):
+    """``LAB_BUGS`` is set for a service that is not one of the lab's."""
 
 
 def catalogue() -> dict[str, dict[str, str]]:
@@ -33,12 +45,21 @@ def seeded(service: str, environment: Mapping[str, str] = os.environ) -> frozens
 
     Raises:
         UnknownBugError: A name is not in the catalogue, whichever service it was meant for.
+        OutsideTheLabError: There is a name, and ``LAB_PROJECT`` (the Compose project) is not the
+            lab's.
     """
     known = catalogue()
     asked = {part.strip() for part in environment.get(VARIABLE, "").split(",") if part.strip()}
     if unknown := sorted(asked - known.keys()):
         message = f"{VARIABLE} names {', '.join(unknown)}; there are {', '.join(sorted(known))}"
         raise UnknownBugError(message)
+    project = environment.get(PROJECT, "")
+    if asked and not project.startswith(_LAB):
+        message = (
+            f"{VARIABLE} asks for {', '.join(sorted(asked))}, but this is no lab: {PROJECT} (the "
+            f"Compose project) is {project!r}, not {_LAB}*; unset {VARIABLE}"
+        )
+        raise OutsideTheLabError(message)
     return frozenset(name for name in asked if known[name]["service"] == service)
 
 

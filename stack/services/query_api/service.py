@@ -10,8 +10,9 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from http import HTTPStatus
+from itertools import count
 from typing import Any, Final
 
 import orjson
@@ -39,6 +40,9 @@ _PAGES_REMEMBERED: Final = 64
 _ROWS_REMEMBERED: Final = 1_000
 _ROWS_AT_ONCE: Final = 1_000
 """So many rows are written in the event loop, which takes 3 ms; more of them beside it."""
+
+_BACK_EVERY: Final = 10
+"""Only with the bug on purpose."""
 
 Written = tuple[bytes, int, int | None]
 
@@ -72,6 +76,7 @@ class Service:
         self._history = history
         self._clock = clock
         self._bugs = sorted(bugs)
+        self._asked = count(1)
         self._seconds = seconds
         self._archive = Archive(clock)
         self._scans = Desk("reading of older data files", 2, seconds)
@@ -91,6 +96,8 @@ class Service:
         reason = self._follower.doubt(confirmed, now)
         if confirmed is None:
             raise RefusedError(Code.NO_DATA, reason)
+        if "api-goes-back" in self._bugs and next(self._asked) % _BACK_EVERY == 0:
+            confirmed = replace(confirmed, view=self._follower.view_before or confirmed.view)
         return Standing(confirmed, max(0.0, now - confirmed.at), reason)
 
     async def trades(self, query: TradesQuery, correlation_id: str) -> Answer:
@@ -214,6 +221,8 @@ class Service:
         doubt = self._follower.doubt(confirmed, now)
         told = [f"unwell: {', '.join(unwell)}"] if unwell else []
         status = "unhealthy" if confirmed is None else "degraded" if told or doubt else "healthy"
+        if "api-always-healthy" in self._bugs:
+            status, told, doubt = "healthy", [], ""
         body = {
             "status": status,
             "version": VERSION,

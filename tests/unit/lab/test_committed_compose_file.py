@@ -29,6 +29,17 @@ def test_every_service_is_limited_checked_restarted_and_confined(name: str) -> N
     assert service["logging"]["options"]["max-size"]
 
 
+def test_every_service_that_may_have_bugs_is_told_the_project() -> None:
+    told = {
+        name: one["environment"].get("LAB_PROJECT")
+        for name, one in DECLARED["services"].items()
+        if "LAB_BUGS" in one["environment"]
+    }
+
+    assert {"exchange", "binance-stream", "consumer-crypto", "k2-query-api"} == told.keys()
+    assert {"${COMPOSE_PROJECT_NAME:-}"} == {*told.values()}
+
+
 def test_every_image_it_names_is_one_that_is_built() -> None:
     named = {one["image"].removeprefix("${").split(":")[0] for one in DECLARED["services"].values()}
 

@@ -38,6 +38,13 @@ def test_settings_of_another_project_do_not_leak_in(tmp_path: Path) -> None:
     assert "COMPOSE_FILE" not in made(Stack(tmp_path), {"COMPOSE_FILE": "other.yaml"})
 
 
+def test_services_learn_the_labs_project_and_no_other(tmp_path: Path) -> None:
+    """Only there may they have bugs; Compose 1.29 tells its file nothing of ``-p``."""
+    found = made(Stack(tmp_path), {"COMPOSE_PROJECT_NAME": "other"})
+
+    assert "k2-lab" == found["COMPOSE_PROJECT_NAME"]
+
+
 @pytest.mark.parametrize("cores, cpus", [(1, "1.0"), (2, "2.0"), (16, "2.0")])
 def test_the_broker_is_given_no_more_cores_than_there_are(
     tmp_path: Path, cores: int, cpus: str
