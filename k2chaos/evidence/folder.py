@@ -107,6 +107,11 @@ def create_run_folder(
             "point K2CHAOS_JOURNALS at a writable folder"
         )
         raise UsageError(message) from error
+    return open_run_folder(path, secrets)
+
+
+def open_run_folder(path: Path, secrets: Sequence[str] = ()) -> RunFolder:
+    """The run folder at *path*, which is there; what is too short to be a secret is left alone."""
     return RunFolder(path, tuple(secret for secret in secrets if len(secret) >= _SHORTEST_SECRET))
 
 

@@ -109,7 +109,7 @@ def begin_run(
             interrupt,
             baseline,
             guardian,
-            Observer(folder, pipeline_file.path),
+            Observer(folder, pipeline_file.path, runtime.engine),
             stop_conditions(pipeline, stages, runtime, interrupt, clock),
             Admission(),
             stack.pop_all(),

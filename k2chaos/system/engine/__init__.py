@@ -6,22 +6,19 @@ its exceptions are translated in `translated`, once.
 """
 
 import os
-import re
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import docker
-from docker.errors import DockerException
-from requests.exceptions import RequestException
-
-from k2chaos.errors import AmbiguousTarget, ContainerNotFound, EngineUnreachable
+from k2chaos.errors import AmbiguousTarget, ContainerNotFound
 from k2chaos.system.engine import helping, marking
 from k2chaos.system.engine.able import BY_HELPER, said, tried
 from k2chaos.system.engine.address import engine_address
+from k2chaos.system.engine.labels import NUMBER, PROJECT, SERVICE, is_one_off, replica
 from k2chaos.system.engine.limiting import limits_of, update_of, use_of
+from k2chaos.system.engine.reaching import client_of, moment_of
 from k2chaos.system.engine.translated import translated
 from k2chaos.system.engine_lock import LOCK, Mark
 from k2chaos.system.limits import Limit, Limits, Use
@@ -34,10 +31,6 @@ from k2chaos.system.runtime import (
 )
 
 _TIMEOUT_SECONDS: Final = 30.0
-_PROJECT: Final = "com.docker.compose.project"
-_SERVICE: Final = "com.docker.compose.service"
-_NUMBER: Final = "com.docker.compose.container-number"
-_ONE_OFF: Final = "com.docker.compose.oneoff"
 
 
 def connect(address: str | None = None) -> "DockerRuntime":
@@ -48,19 +41,7 @@ def connect(address: str | None = None) -> "DockerRuntime":
         EngineUnreachable: Nothing answers there, or we may not ask.
     """
     address = address or engine_address()
-    try:
-        client = docker.DockerClient(base_url=address, version="auto", timeout=_TIMEOUT_SECONDS)
-        client.ping()
-    except (DockerException, RequestException) as error:
-        denied = "ermission denied" in str(error)
-        advice = (
-            "your user may not use it (add it to the engine's group, or use sudo)"
-            if denied
-            else "start it, or point DOCKER_HOST at another (in a clone, `make setup` does it)"
-        )
-        message = f"no container engine answers at {address}: {advice}"
-        raise EngineUnreachable(message) from error
-    return DockerRuntime(address, client)
+    return DockerRuntime(address, client_of(address, _TIMEOUT_SECONDS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +54,10 @@ class DockerRuntime:
     def containers(self, project: str) -> tuple[Container, ...]:
         """See `Runtime`. Containers of ``compose run`` are not part of the pipeline."""
         with translated(f"list containers of project {project}"):
-            listed = self._listed(f"{_PROJECT}={project}")
+            listed = self._listed(f"{PROJECT}={project}")
         found = (
             Container(
-                self.engine, project, entry["Labels"].get(_SERVICE, ""), _number(entry["Labels"])
+                self.engine, project, entry["Labels"].get(SERVICE, ""), replica(entry["Labels"])
             )
             for entry in listed
         )
@@ -95,7 +76,7 @@ class DockerRuntime:
             container_id=entry["Id"],
             pid=state["Pid"],
             health=state.get("Health", {}).get("Status", "none"),
-            started_at=_time(state["StartedAt"]),
+            started_at=moment_of(state["StartedAt"]),
             restart_count=entry["RestartCount"],
             restart_policy=entry["HostConfig"]["RestartPolicy"]["Name"] or "no",
             exit_code=state["ExitCode"],
@@ -210,7 +191,7 @@ class DockerRuntime:
     def mark(self, name: str, labels: Mapping[str, str], project: str) -> bool:
         """See `Marks`."""
         with translated(f"create the container {name}"):
-            source = next(iter(self._listed(f"{_PROJECT}={project}")), {})
+            source = next(iter(self._listed(f"{PROJECT}={project}")), {})
             return marking.mark(self._client, name, labels, source)
 
     def marks(self, label: str) -> tuple[Mark, ...]:
@@ -261,9 +242,9 @@ class DockerRuntime:
 
     def _id(self, container: Container) -> str:
         listed = self._listed(
-            f"{_PROJECT}={container.project}",
-            f"{_SERVICE}={container.service}",
-            f"{_NUMBER}={container.number}",
+            f"{PROJECT}={container.project}",
+            f"{SERVICE}={container.service}",
+            f"{NUMBER}={container.number}",
         )
         if not listed:
             message = f"no container answers to {container} in project {container.project}"
@@ -277,18 +258,4 @@ class DockerRuntime:
     def _listed(self, *labels: str) -> list[dict[str, Any]]:
         """All containers with *labels*, without those of ``compose run``."""
         listed = self._client.api.containers(all=True, filters={"label": list(labels)})
-        return [one for one in listed if one["Labels"].get(_ONE_OFF, "False").lower() != "true"]
-
-
-def _number(labels: Mapping[str, str]) -> int:
-    """Compose's replica number; 0, which no target has, where the label is not one."""
-    text = labels.get(_NUMBER, "1")
-    return int(text) if text.isdecimal() else 0
-
-
-def _time(text: str) -> datetime | None:
-    """The engine's RFC 3339 with nanoseconds; year 1 means never."""
-    if text.startswith("0001"):
-        return None
-    trimmed = re.sub(r"(\.\d{6})\d+", r"\1", text).replace("Z", "+00:00")
-    return datetime.fromisoformat(trimmed).astimezone(UTC)
+        return [one for one in listed if not is_one_off(one["Labels"])]

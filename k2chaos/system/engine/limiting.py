@@ -46,12 +46,12 @@ def use_of(host: Mapping[str, Any], stats: Mapping[str, Any]) -> Use:
     running = processes.get("current", 0)
     return Use(
         CpuUse(limits.cpu, int(throttling.get("throttled_periods", 0))),
-        MemoryUse(limits.memory, memory.get("limit"), _used_bytes(memory)),
+        MemoryUse(limits.memory, memory.get("limit"), used_bytes(memory)),
         ProcessUse(limits.processes, processes.get("limit"), running),
     )
 
 
-def _used_bytes(memory: Mapping[str, Any]) -> int:
+def used_bytes(memory: Mapping[str, Any]) -> int:
     """As ``docker stats`` counts it: control groups v1 say ``total_inactive_file``, v2 without."""
     pages = memory.get("stats") or {}
     idle = pages.get("total_inactive_file", pages.get("inactive_file", 0))

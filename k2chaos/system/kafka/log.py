@@ -48,6 +48,27 @@ def _kafka() -> Any:
     return confluent_kafka
 
 
+def reading_options(topic: Topic) -> dict[str, Any]:
+    """Librdkafka's options of who reads and leaves no trace: those of the file, then ours."""
+    return {
+        **topic.options,
+        "bootstrap.servers": topic.bootstrap,
+        "client.id": "k2chaos",
+        # Never joined: librdkafka wants a name before it lets anybody read.
+        "group.id": f"k2chaos-{uuid.uuid4().hex}",
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "isolation.level": "read_committed",
+        # Reading from elsewhere than asked would be taken for loss.
+        "auto.offset.reset": "error",
+        # The default backs off to 10 s and would be taken for the broker's.
+        "reconnect.backoff.ms": 50,
+        "reconnect.backoff.max.ms": 250,
+        "socket.connection.setup.timeout.ms": 2000,
+        "log_level": 0,
+    }
+
+
 class Log:
     """
     Reads the topic called *name*. One call at a time.
@@ -85,7 +106,7 @@ class Log:
     def committed(self, partitions: Mapping[int, int]) -> dict[int, int]:
         """By partition, the offset that the sink's group committed; one that it never did lacks."""
         kafka = _kafka()
-        options = {**self.topic.options, **self._options(), "group.id": self.topic.group}
+        options = {**self._options(), "group.id": self.topic.group}
         asking = kafka.Consumer(options)  # it subscribes to nothing, so it joins nothing
         try:
             asked = [kafka.TopicPartition(self.name, number) for number in partitions]
@@ -171,28 +192,15 @@ class Log:
 
     def _connected(self) -> "Consumer":
         if self._consumer is None:
-            self._consumer = _kafka().Consumer({**self.topic.options, **self._options()})
+            self._consumer = _kafka().Consumer(self._options())
         return self._consumer
 
     def _options(self) -> dict[str, Any]:
         return {
-            "bootstrap.servers": self.topic.bootstrap,
-            "client.id": "k2chaos",
-            # Never joined: librdkafka wants a name before it lets anybody read.
-            "group.id": f"k2chaos-{uuid.uuid4().hex}",
-            "enable.auto.commit": False,
-            "enable.auto.offset.store": False,
+            **reading_options(self.topic),
             "enable.partition.eof": True,
-            "isolation.level": "read_committed",
-            # Reading from elsewhere than asked would be taken for loss.
-            "auto.offset.reset": "error",
             # A look must not wait behind the long poll of the look before it.
             "fetch.wait.max.ms": 20,
-            # The default backs off to 10 s and would be taken for the broker's.
-            "reconnect.backoff.ms": 50,
-            "reconnect.backoff.max.ms": 250,
-            "socket.connection.setup.timeout.ms": 2000,
-            "log_level": 0,
             "error_cb": self._remember,
         }
 

@@ -28,10 +28,12 @@ class Observer:
     Attributes:
         folder: Where its samples go, and the event of its failure.
         pipeline_file: What it is to observe.
+        engine: Address of the engine that runs it.
     """
 
     folder: RunFolder
     pipeline_file: Path
+    engine: str
     _process: "subprocess.Popen[str] | None" = None
     _listener: threading.Thread | None = None
     _has_begun: threading.Event = field(default_factory=threading.Event)
@@ -85,7 +87,8 @@ class Observer:
         with self._log.open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "k2chaos.system.observer.process",
-                 str(self.folder.path.absolute()), str(self.pipeline_file.absolute())],
+                 str(self.folder.path.absolute()), str(self.pipeline_file.absolute()),
+                 self.engine],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
                 start_new_session=True,
             )  # fmt: skip

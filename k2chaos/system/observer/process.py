@@ -1,5 +1,5 @@
 """
-``python -m k2chaos.system.observer.process FOLDER PIPELINE_FILE``: the observer itself.
+``python -m k2chaos.system.observer.process FOLDER PIPELINE_FILE ENGINE``: the observer itself.
 
 Rules: it says ``observing`` once everything was looked at, and ``failed`` with the reason where it
 cannot go on. It ends when its standard input does, and puts on disk what it has. It is in a session
@@ -11,15 +11,20 @@ import os
 import signal
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from k2chaos.clock import SystemClock
 from k2chaos.errors import K2ChaosError
+from k2chaos.evidence.folder import RunFolder, open_run_folder
 from k2chaos.evidence.samples import SAMPLES_FILE, SampleWriter
+from k2chaos.pipeline import Pipeline
 from k2chaos.pipeline_file import load_pipeline
+from k2chaos.system.engine.viewing import view
+from k2chaos.system.engine_view import Happening
 from k2chaos.system.observer.notebook import Notebook
-from k2chaos.system.observer.observation import Observation, observe_stages
+from k2chaos.system.observer.observation import Observation, observe_engine, observe_stages
 
 READY: Final = "observing"
 FAILED: Final = "failed"
@@ -51,21 +56,30 @@ class _Outcome:
 
 def main() -> str:
     """Sample until the run is over; why it failed, or nothing."""
-    folder, path = Path(sys.argv[1]), Path(sys.argv[2])
+    path, engine = Path(sys.argv[2]), sys.argv[3]
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
     outcome, clock = _Outcome(), SystemClock()
     threading.excepthook = outcome.fail_with_thread
-    pipeline = load_pipeline(path).pipeline
-    notebook = Notebook(SampleWriter(folder / SAMPLES_FILE), outcome.fail, clock)
+    file = load_pipeline(path)
+    pipeline, folder = file.pipeline, open_run_folder(Path(sys.argv[1]), file.secrets)
+    notebook = Notebook(SampleWriter(folder.path / SAMPLES_FILE), outcome.fail, clock)
     observation = Observation(notebook, clock, outcome.over)
     observe_stages(observation, pipeline, clock)
+    reach, tell = partial(view, engine), partial(_tell, folder, pipeline)
+    observe_engine(observation, pipeline, reach, tell, clock)
     threading.Thread(target=outcome.end_with_input, daemon=True).start()
     observation.start()
     _say(READY)
     outcome.over.wait()
     observation.stop()
     return outcome.failure
+
+
+def _tell(folder: RunFolder, pipeline: Pipeline, one: Happening) -> None:
+    facts = {"container": one.name, "role": pipeline.role_of(one.service), "action": one.action}
+    code = {} if one.exit_code is None else {"exit_code": one.exit_code}
+    folder.append_event("engine", at=one.at, **facts, **code)
 
 
 def _say(word: str) -> None:

@@ -39,12 +39,17 @@ class StageLook:
     ask: Callable[[Mapping[str, int]], Shown]
     gauge: Gauge
     clock: Clock
-    _visible: Mapping[str, Sighting] = field(default_factory=dict)
+    _visible: Mapping[str, Sighting] | None = None
+    _began_at: float = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        """Nothing was seen yet."""
+        self._began_at = self.clock.monotonic()
 
     def shown(self) -> Mapping[str, Sighting]:
         """The newest of each key, as it was shown last."""
-        return self._visible
+        return self._visible or {}
 
     def look(self) -> list[Sample]:
         """See `Looking`."""
@@ -53,7 +58,7 @@ class StageLook:
         shown = self.ask(self.gauge.wanted(mark))
         seconds = self.clock.monotonic() - began
         with self._lock:
-            self._visible = {**self._visible, **shown.newest}
+            self._visible = {**self.shown(), **shown.newest}
             fresh = self.gauge.read(self._visible, mark)
         at = self.clock.now()
         ids = sorted((key, one.sequence) for key, one in shown.newest.items())
@@ -67,9 +72,15 @@ class StageLook:
     def unseen(self, note: str) -> list[Sample]:
         """See `Looking`."""
         with self._lock:
-            fresh = self.gauge.read(self._visible, self.gauge.mark())
+            fresh = self._unseen()
         attempt = Sample(self.clock.now(), self.stage, "attempt_seconds", note=note)
         return [attempt, self._freshness(Fresh(fresh.seconds, fresh.note or note))]
+
+    def _unseen(self) -> Fresh:
+        """Where no look has come back yet, what is visible is not known: it grows from here."""
+        if self._visible is None:
+            return Fresh(self.clock.monotonic() - self._began_at)
+        return self.gauge.read(self._visible, self.gauge.mark())
 
     def _freshness(self, fresh: Fresh) -> Sample:
         at = self.clock.now()

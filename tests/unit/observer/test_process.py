@@ -24,13 +24,14 @@ from tests.fakes.api import KEY, FakeApi, fake_api
 from tests.fakes.exchange import FakeExchange, fake_exchange
 
 PATIENCE = 30.0
+NO_ENGINE = "unix:///nowhere/docker.sock"
 RUN = """
 import os, signal, sys
 from pathlib import Path
 from k2chaos.evidence.folder import RunFolder
 from k2chaos.system.observer.keeper import Observer
 
-observer = Observer(RunFolder(Path(sys.argv[1])), Path(sys.argv[2]))
+observer = Observer(RunFolder(Path(sys.argv[1])), Path(sys.argv[2]), sys.argv[3])
 observer.begin()
 print(observer.pid, flush=True)
 sys.stdin.read(1)
@@ -48,7 +49,7 @@ class Bench:
     folder: RunFolder
 
     def observer(self) -> Observer:
-        return Observer(self.folder, self.pipeline)
+        return Observer(self.folder, self.pipeline, NO_ENGINE)
 
     def samples(self) -> pa.Table:
         samples = read_run(self.folder.path).samples
@@ -165,7 +166,7 @@ def test_of_an_observer_that_is_killed_all_but_the_last_moment_is_read_and_the_r
 
 
 def test_an_observer_whose_run_is_killed_writes_what_it_has_and_ends(bench: Bench) -> None:
-    command = [sys.executable, "-c", RUN, str(bench.folder.path), str(bench.pipeline)]
+    command = [sys.executable, "-c", RUN, str(bench.folder.path), str(bench.pipeline), NO_ENGINE]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as run:
         assert run.stdout is not None
         pid = int(run.stdout.readline())

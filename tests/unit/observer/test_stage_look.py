@@ -92,8 +92,22 @@ def test_what_is_not_seen_is_an_attempt_without_number_and_freshness_that_grows(
     ]
 
 
+def test_a_stage_that_was_never_seen_is_no_stage_that_shows_nothing() -> None:
+    world = World()
+    world.clock.seconds += 1000.0
+    world.emit(A=4)
+    world.clock.seconds += 300.0
+    world.look = StageLook("api", world.ask, world.look.gauge, world.clock)
+    world.clock.seconds += 2.0
+
+    assert 2.0 == world.look.unseen("outstanding")[-1].value
+    world.look.look()
+    assert 302.0 <= (world.look.unseen("outstanding")[-1].value or 0.0)
+
+
 def test_that_the_exchange_is_not_seen_either_is_said_of_the_freshness() -> None:
     world = World()
+    world.look.look()
     world.clock.seconds += 2.0
     attempt, freshness = world.look.unseen("timeout")
 

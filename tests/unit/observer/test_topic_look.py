@@ -1,0 +1,113 @@
+"""The topic is followed: records come by themselves, and what was there before was searched for."""
+
+import dataclasses
+import time
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+from k2chaos.errors import StageUnavailable
+from k2chaos.system.observer.topic_look import TopicLook
+from tests.fakes.servers import refusing
+from tests.fakes.topic import RECORD, FakeTopic, encode, fake_topic, registry_answer, time_of
+
+PATIENCE = 20.0
+
+
+@pytest.fixture
+def topic() -> Iterator[FakeTopic]:
+    with fake_topic() as fake:
+        yield fake
+
+
+def numbers(look: TopicLook, wanted: Mapping[str, int]) -> dict[str, int]:
+    return {key: one.sequence for key, one in look.ask(wanted).newest.items()}
+
+
+def wait_until(look: TopicLook, expected: dict[str, int]) -> None:
+    until = time.monotonic() + PATIENCE
+    while (seen := numbers(look, {})) != expected:
+        assert time.monotonic() < until, seen
+        time.sleep(0.02)
+
+
+def failure_of(look: TopicLook) -> StageUnavailable:
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        try:
+            look.ask({})
+        except StageUnavailable as error:
+            return error
+    pytest.fail("it did not fail")
+
+
+def test_what_was_there_before_is_found_and_what_comes_is_pushed(topic: FakeTopic) -> None:
+    topic.put("BTC", 1, 2, 3, partition=1)
+    topic.put("ETH", 7, partition=3)
+    look = TopicLook(topic.topic, RECORD)
+
+    shown = look.ask({"BTC": 3, "ETH": 7})
+    assert {"BTC": 3, "ETH": 7} == {key: one.sequence for key, one in shown.newest.items()}
+    assert time_of(7) == shown.newest["ETH"].event_time
+    topic.put("BTC", 4, 5, partition=1)
+    topic.put("SOL", 1, partition=0)
+    wait_until(look, {"BTC": 5, "ETH": 7, "SOL": 1})
+
+
+def test_what_is_written_twice_or_out_of_order_does_not_take_the_newest_back(
+    topic: FakeTopic,
+) -> None:
+    look = TopicLook(topic.topic, RECORD)
+    look.ask({})
+    topic.put("BTC", 5, 4, 4, partition=1)
+    wait_until(look, {"BTC": 5})
+
+
+def test_a_value_that_is_no_record_is_passed_over(topic: FakeTopic) -> None:
+    look = TopicLook(topic.topic, RECORD)
+    look.ask({})
+    topic.put_raw(b"rubbish")
+    topic.put_raw(None)
+    topic.put("BTC", 1)
+    wait_until(look, {"BTC": 1})
+
+
+def test_a_key_that_appeared_unnoticed_is_searched_for_as_long_as_it_is_wanted(
+    topic: FakeTopic,
+) -> None:
+    look = TopicLook(topic.topic, RECORD)
+
+    assert {} == numbers(look, {"BTC": 1})
+    topic.put("BTC", 1)
+    assert {"BTC": 1} == numbers(look, {"BTC": 1})
+
+
+def test_while_the_registry_does_not_answer_nothing_that_came_is_lost(topic: FakeTopic) -> None:
+    look = TopicLook(topic.topic, RECORD)
+    look.ask({})
+    topic.registry.answer = lambda _request: (503, {})
+    topic.put("BTC", 1, 2)
+
+    assert "status 503" == failure_of(look).reason
+    assert "status 503" == failure_of(look).reason
+    topic.registry.answer = registry_answer
+    wait_until(look, {"BTC": 2})
+
+
+def test_a_broker_that_is_gone_is_told_with_the_reason(topic: FakeTopic) -> None:
+    with refusing() as url:
+        gone = dataclasses.replace(topic.topic, bootstrap=url.removeprefix("http://"))
+        with pytest.raises(StageUnavailable) as refusal:
+            TopicLook(gone, RECORD).ask({})
+
+    assert "refused" == refusal.value.reason
+
+
+def test_many_records_between_two_looks_are_all_taken(topic: FakeTopic) -> None:
+    look = TopicLook(topic.topic, RECORD)
+    look.ask({})
+    for number in range(1, 25_001):
+        topic.put_raw(encode("BTC", number), partition=number % 4)
+        if number % 5_000 == 0:
+            topic.flush()
+    wait_until(look, {"BTC": 25_000})
