@@ -27,7 +27,9 @@ def history(records: int) -> tuple[Window, pa.Table]:
         sequences[codes == code] = np.arange(1_000_001, 1_000_001 + each)
     times = 1_700_000_000_000_000 + np.arange(len(codes), dtype=np.int64)
     keys = pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(KEYS)).cast(pa.string())
-    columns = [keys, pa.array(sequences), pa.array(times).cast(RECORDS.field("event_time").type)]
+    moments = pa.array(times).cast(RECORDS.field("event_time").type)
+    digests = pa.array(sequences * 7919 + codes)
+    columns = [keys, pa.array(sequences), moments, digests]
     window = Window(dict.fromkeys(KEYS, 1_000_000), dict.fromkeys(KEYS, 1_000_000 + each))
     return window, pa.Table.from_arrays(columns, schema=RECORDS)
 

@@ -20,7 +20,8 @@ from k2chaos.clock import SystemClock
 from k2chaos.judge.audit import audit, count_records
 from k2chaos.pipeline import Pipeline
 from k2chaos.pipeline_file import load_pipeline
-from k2chaos.system.stages import open_stages, take_baseline
+from k2chaos.system.stages import open_stages
+from k2chaos.system.windows import read_window, take_baseline
 
 TICK_SECONDS = 0.25
 DRAIN_SECONDS = 120.0
@@ -63,7 +64,7 @@ def main(trades_per_second: float, seconds: float) -> None:
     for stage in STAGES:
         stages.wait_until_drained(stage, window.until, DRAIN_SECONDS)
     drained = clock.monotonic() - drained_from
-    records = {stage: stages.read_window(stage, window, baseline) for stage in READ}
+    records = {stage: read_window(stages, stage, window, baseline) for stage in READ}
     lasted = (ended - baseline.started).total_seconds()
     print(f"{window.expected} trades in {lasted:.1f} s: {window.expected / lasted:.0f} a second")
     print(f"all of them at the API {drained:.1f} s after the end")

@@ -27,9 +27,10 @@ from k2chaos.evidence.state import write_atomically
 from k2chaos.judge.document import verdict_document
 from k2chaos.lint import lint_experiment
 from k2chaos.pipeline_file import PipelineFile, find_pipeline_file, load_pipeline
+from k2chaos.system.beginning import Request, begin_run
 from k2chaos.system.gathering import gather_records
 from k2chaos.system.interrupt import Interrupt
-from k2chaos.system.run import Request, Run, begin_run, current_run, has_run, make_current
+from k2chaos.system.run import Run, current_run, has_run, make_current
 
 __all__ = [
     "after_activity_control",
@@ -104,6 +105,8 @@ def before_experiment_control(
     _report(run=str(run.folder.path.absolute()))
     logger.info("evidence goes to %s", run.folder.path)
     _live.write(run.folder)
+    with interrupt.shield():
+        run.observer.begin()
 
 
 def after_activity_control(
@@ -131,6 +134,7 @@ def after_experiment_control(context: Experiment, state: Journal = None, **_argu
     run = current_run()
     with run.interrupt.shield():
         try:
+            run.observer.end()
             if run.interrupt.requested.is_set():
                 run.folder.append_event(
                     "interrupted", reason=run.interrupt.reason, code=run.interrupt.code

@@ -100,11 +100,24 @@ class Sequence:
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
 class Record:
-    """What identifies a record: its key, its number within the key, and when it happened."""
+    """
+    What identifies a record: its key, its number within the key, and when it happened.
+
+    Attributes:
+        content: Further fields, spelt alike at every stage, whose values must arrive unchanged;
+            none: what a record says is not compared.
+    """
 
     key: str
     sequence: Sequence
     event_time: str
+    content: tuple[str, ...] = ()
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """All fields that are read, each once."""
+        named = (self.key, self.sequence.field, self.event_time, *self.content)
+        return tuple(dict.fromkeys(named))
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
@@ -127,9 +140,15 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
 class Budgets:
-    """How stale, how slow and how long is still good."""
+    """
+    How stale, how slow and how long is still good.
+
+    Attributes:
+        serving_seconds: By how much the API may be behind the table.
+    """
 
     freshness_seconds: Seconds = 30
+    serving_seconds: Seconds = 10
     throughput_records_per_second: Seconds = 10
     recovery_seconds: Seconds = 60
     minimum_records: Annotated[int, Field(ge=1)] = 200

@@ -20,11 +20,12 @@ from k2chaos.errors import EngineUnreachable, StageBlind, StageUnavailable
 from k2chaos.evidence.baseline import Baseline
 from k2chaos.evidence.records import Window
 from k2chaos.judge.audit import audit, count_records
-from k2chaos.judge.rules import breaks_promise
+from k2chaos.judge.promise import breaks_promise
 from k2chaos.pipeline import Pipeline
 from k2chaos.system.runtime import Runtime
 from k2chaos.system.services import service_states
-from k2chaos.system.stages import Stages, take_baseline
+from k2chaos.system.stages import Stages
+from k2chaos.system.windows import read_window, take_baseline
 
 Outcome = Literal["pass", "fail", "inconclusive"]
 
@@ -140,7 +141,7 @@ class Validation:
 
     def _audited(self, stage: str, window: Window, baseline: Baseline) -> tuple[Outcome, str]:
         self.stages.wait_until_drained(stage, window.until, DRAIN_SECONDS)
-        records = self.stages.read_window(stage, window, baseline)
+        records = read_window(self.stages, stage, window, baseline)
         promise = asdict(self.pipeline.promise)
         findings = [one for one in audit(window, {stage: records}) if breaks_promise(one, promise)]
         if findings:

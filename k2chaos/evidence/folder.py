@@ -24,14 +24,18 @@ from k2chaos.evidence.state import write_atomically
 FILES: Final[Mapping[str, str]] = {
     "run.json": "what was run, on what: experiment, pipeline file, versions, images, host",
     "faults.jsonl": "the fault ledger: tried, active, healed, failed",
+    "samples.arrows": "what the observer saw of every stage, several times a second (Arrow stream)",
     "events.jsonl": "activities, measurements, stage errors, recovery, in the order of time",
     "window.json": "the records the run answers for: last id of each key before and after",
-    "records/": "what was seen of each stage (Parquet: key, sequence, event time)",
+    "records/": "what was seen of each stage (Parquet), and of values and letters beside them",
+    "committed.json": "by partition, the offset that the sink's group had committed at the end",
     "chaostoolkit.log": "the log, as it scrolled by",
     "journal.json": "Chaos Toolkit's journal, written live",
     "verdict.json": "verdict, reasons, findings, faults, records",
 }
 
+AT_DEADLINE: Final = ".at-deadline"
+"""Behind a stage's name in ``records/``: what it showed when its deadline passed."""
 BLOT: Final = "***"
 _SHORTEST_SECRET: Final = 4
 
@@ -72,7 +76,7 @@ class RunFolder:
             file.write(text + "\n")
 
     def write_records(self, stage: str, records: pa.Table) -> None:
-        """Keep what was seen of *stage*."""
+        """Keep what was seen of *stage* (or of something beside the stages)."""
         (self.path / "records").mkdir(exist_ok=True)
         pq.write_table(records, self.path / "records" / f"{stage}.parquet", compression="zstd")
 

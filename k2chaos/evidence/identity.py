@@ -6,32 +6,49 @@ not begin with the prefix belong to another feed in the same place and are left 
 whose number is none, for they are no record that was emitted: the audit then misses it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from k2chaos.evidence.digest import digests
 from k2chaos.evidence.records import RECORDS
 
 
-def records_of(keys: Any, fields: Any, times: Any, prefix: str) -> pa.Table:
+def records_of(
+    keys: Any, fields: Any, times: Any, prefix: str, content: Sequence[Any] = (), **beside: Any
+) -> pa.Table:
     """
-    Lay three columns (arrays or sequences of Python values) into the schema `RECORDS`.
+    Lay columns (arrays or sequences of Python values) into the schema `RECORDS`.
 
     Args:
         keys: The records' keys.
         fields: The sequence fields as the stage shows them: text, or integers without a prefix.
         times: Event times: timestamps with or without zone (then UTC), or microseconds.
         prefix: What stands before the number.
+        content: The columns that the digest is made of; none, where content is not compared.
+        beside: Further columns of whole numbers, kept behind the others.
     """
-    columns = pa.table({"key": _text(keys), "field": _text(fields), "event_time": _times(times)})
+    moments = _times(times)
+    columns = pa.table(
+        {
+            "key": _text(keys),
+            "field": _text(fields),
+            "event_time": moments,
+            "digest": digests(pc.fill_null(moments, 0), content),
+            **{name: pa.array(column, pa.int64()) for name, column in beside.items()},
+        }
+    )
     ours = pc.match_substring_regex(columns["field"], rf"^{_quote(prefix)}[0-9]{{1,18}}$")
     columns = columns.filter(pc.and_(ours, pc.is_valid(columns["key"])))
     columns = columns.filter(pc.is_valid(columns["event_time"]))
     numbers = pc.utf8_slice_codeunits(columns["field"], start=len(prefix))
-    arrays = [columns["key"], numbers.cast(pa.int64()), columns["event_time"]]
-    return pa.Table.from_arrays(arrays, schema=RECORDS)
+    arrays = [columns["key"], numbers.cast(pa.int64()), columns["event_time"], columns["digest"]]
+    records = pa.Table.from_arrays(arrays, schema=RECORDS)
+    for name in beside:
+        records = records.append_column(name, columns[name])
+    return records
 
 
 def empty_records() -> pa.Table:

@@ -6,15 +6,18 @@ A file that is missing or damaged is told as such in `RunEvidence.damage`, never
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from k2chaos.evidence.folder import AT_DEADLINE
 from k2chaos.evidence.ledger import LedgerReading, read_ledger
 from k2chaos.evidence.records import Window
+from k2chaos.evidence.samples import SAMPLES_FILE, read_samples
+from k2chaos.pipeline import STAGES
 
 _SPANS: Final = ("after", "until")
 
@@ -29,7 +32,13 @@ class RunEvidence:
         journal: Chaos Toolkit's journal; empty where there is none.
         window: The records the run answers for; ``None`` where it could not be determined.
         records: What was seen, by stage; a stage that could not be read is not in it.
+        at_deadline: What a stage showed at its deadline that had not all of it then.
+        letters: The dead letters of the run; ``None`` where nobody could look.
+        malformed: Values of the topic that are no record; ``None`` likewise.
+        committed: By partition, what the sink's group had committed; ``None`` likewise.
         damage: What of the folder could not be read, a line each.
+        samples: What the observer wrote, as far as it can be read; ``None`` where it wrote nothing.
+        samples_damage: Why it cannot be read to its end; empty where it can.
     """
 
     run: Mapping[str, Any]
@@ -39,6 +48,12 @@ class RunEvidence:
     window: Window | None
     records: Mapping[str, pa.Table]
     damage: tuple[str, ...]
+    at_deadline: Mapping[str, pa.Table] = field(default_factory=dict)
+    letters: pa.Table | None = None
+    malformed: pa.Table | None = None
+    committed: Mapping[int, int] | None = None
+    samples: pa.Table | None = None
+    samples_damage: str = ""
 
     def events_named(self, name: str) -> tuple[Mapping[str, Any], ...]:
         """The events called *name*, in their order."""
@@ -52,14 +67,24 @@ def read_run(path: Path) -> RunEvidence:
     journal = _read_object(path / "journal.json", damage)
     events = _read_events(path / "events.jsonl", damage)
     ledger = read_ledger(path / "faults.jsonl")
+    tables = _read_records(path / "records", damage)
+    samples, samples_damage = _read_samples(path / SAMPLES_FILE)
     return RunEvidence(
         run=run,
         journal=journal,
         events=events,
         ledger=ledger,
         window=_read_window(path / "window.json", damage),
-        records=_read_records(path / "records", damage),
+        records={stage: tables[stage] for stage in STAGES if stage in tables},
+        at_deadline={
+            stage: tables[late] for stage in STAGES if (late := f"{stage}{AT_DEADLINE}") in tables
+        },
+        letters=tables.get("letters"),
+        malformed=tables.get("malformed"),
+        committed=_read_committed(path / "committed.json", damage),
         damage=(*damage, *ledger.unreadable),
+        samples=samples,
+        samples_damage=samples_damage,
     )
 
 
@@ -102,6 +127,16 @@ def _read_window(path: Path, damage: list[str]) -> Window | None:
     return Window(*spans)
 
 
+def _read_committed(path: Path, damage: list[str]) -> dict[int, int] | None:
+    if not path.exists():
+        return None
+    try:
+        return {int(one): int(offset) for one, offset in _read_object(path, damage).items()}
+    except (TypeError, ValueError) as error:
+        damage.append(f"{path.name}: {error!r}")
+        return None
+
+
 def _read_records(folder: Path, damage: list[str]) -> dict[str, pa.Table]:
     records = {}
     for path in sorted(folder.glob("*.parquet")):
@@ -110,3 +145,13 @@ def _read_records(folder: Path, damage: list[str]) -> dict[str, pa.Table]:
         except (OSError, pa.ArrowException) as error:
             damage.append(f"records/{path.name}: {error}")
     return records
+
+
+def _read_samples(path: Path) -> tuple[pa.Table | None, str]:
+    try:
+        samples, damage = read_samples(path)
+    except FileNotFoundError:
+        return None, ""
+    except OSError as error:
+        return None, f"{path.name}: {error}"
+    return samples, f"{path.name}: {damage}" if damage else ""

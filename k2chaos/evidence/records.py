@@ -16,9 +16,41 @@ RECORDS: Final = pa.schema(
         pa.field("key", pa.string(), nullable=False),
         pa.field("sequence", pa.int64(), nullable=False),
         pa.field("event_time", pa.timestamp("us", tz="UTC"), nullable=False),
+        pa.field("digest", pa.int64()),
     ]
 )
-"""Key (symbol), number within the key (trade id), event time: the record's identity and age."""
+"""
+Key (symbol), number within the key (trade id), event time: the record's identity and age; and what
+its content comes to (`k2chaos.evidence.digest`), null where that is not known.
+"""
+
+MALFORMED: Final = pa.schema(
+    [
+        pa.field("partition", pa.int32(), nullable=False),
+        pa.field("offset", pa.int64(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("tag", pa.string()),
+    ]
+)
+"""
+A value in the topic that is no record: where it lies, what is wrong with it, and the mark that it
+bears where k2chaos wrote it.
+"""
+
+LETTERS: Final = pa.schema(
+    [
+        pa.field("partition", pa.int32()),
+        pa.field("offset", pa.int64()),
+        pa.field("reason", pa.string()),
+        pa.field("key", pa.string()),
+        pa.field("sequence", pa.int64()),
+        pa.field("event_time", pa.timestamp("us", tz="UTC")),
+    ]
+)
+"""
+A letter in the dead-letter topic: where its record lies in the topic and why it is here, by its
+headers; and which record it is, where its value says.
+"""
 
 
 @dataclass(frozen=True, slots=True)

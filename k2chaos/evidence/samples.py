@@ -15,6 +15,9 @@ from typing import Final, NamedTuple
 
 import pyarrow as pa
 
+SAMPLES_FILE: Final = "samples.arrows"
+"""Its name in the run folder."""
+
 SAMPLES: Final = pa.schema(
     [
         pa.field("at", pa.timestamp("us", tz="UTC"), nullable=False),

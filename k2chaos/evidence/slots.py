@@ -5,6 +5,7 @@ Keys follow each other, and within a key the sequences do; so arrays indexed by 
 expected record what was seen of it, without a dictionary of millions of ids.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -66,6 +67,21 @@ class Slots:
         places = np.where(inside, sequences + shift, OUTSIDE)
         places[(codes < 0) | (sequences < 1)] = PHANTOM
         return places
+
+    def up_to(self, last: Mapping[str, int]) -> Booleans:
+        """The slots of each key up to the sequence *last*; none of a key that it lacks."""
+        found = np.zeros(self.size, dtype=bool)
+        for code, key in enumerate(self.keys):
+            count = max(0, last.get(key, 0) - int(self.after[code]))
+            found[self.base[code] : min(self.base[code] + count, self.base[code + 1])] = True
+        return found
+
+    def slot(self, key: str, sequence: int) -> int | None:
+        """The slot of one record; ``None`` where it is not of this window."""
+        code = self.keys.index(key) if key in self.keys else len(self.keys)
+        if code == len(self.keys) or not self.after[code] < sequence <= self.until[code]:
+            return None
+        return int(self.base[code] + sequence - self.after[code] - 1)
 
     def identity(self, slot: int) -> dict[str, Any]:
         """The key and sequence of *slot*."""

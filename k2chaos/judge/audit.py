@@ -5,75 +5,123 @@ A record is identified by its key and its sequence, which is contiguous per key;
 be there is known exactly. Each stage is laid against the one before it, and an anomaly is reported
 once, where it first shows: a record that never reached the topic is not lost again in the table.
 
+Precedence, where several could be said of one record: one that is not there and lies in the
+dead-letter topic is quarantined, not lost; one that was missing at the deadline and is there now is
+late; a copy that comes late is duplicated, not reordered; one whose content was found to differ at
+a stage is not compared at those behind it. A lost record that the sink's group has passed is
+reported as lost and, beside it, as diverged: that is why it will not come any more.
+
 What the audit cannot say: of a stage that is not among *stages* it says nothing, and a loss found
 behind it is put down to all roles in between. A sequence beyond the window is taken for a record
-emitted since, never for a phantom.
+emitted since, never for a phantom. When a copy was made is not known: duplicates are never put
+down to the time before the first fault.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 
-from k2chaos.evidence.finding import Finding
+from k2chaos.evidence.finding import Anomaly, Finding
 from k2chaos.evidence.records import Window
-from k2chaos.evidence.slots import PHANTOM, Booleans, Integers, Slots
+from k2chaos.evidence.slots import Booleans, Integers, Slots
+from k2chaos.judge.tally import Ground, Tally, in_parts, tally
 
 EXAMPLES: Final = 10
 """How many records a finding names."""
 
+Rows: TypeAlias = pa.Table | Iterable[pa.Table]
+"""Sightings (schema `RECORDS`): all at once, or part by part."""
+
 _ROLES: Final = {"topic": "source", "table": "sink", "api": "serving"}
 """Who brings records to a stage, in the order in which they pass."""
-_MANY: Final = 1 << 16
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class Beside:
     """
-    What one stage shows of the window.
+    What is known beside the records of the stages.
+
+    Attributes:
+        at_deadline: By stage that had not all records at its deadline, what it showed then.
+        letters: Schema `LETTERS`; ``None`` where nobody looked, or there is no such topic.
+        malformed: Schema `MALFORMED`; ``None`` likewise.
+        committed: By partition, what the sink's group committed; ``None`` likewise.
+        settled: By stage and key, the newest sequence that it showed before the first fault.
+    """
+
+    at_deadline: Mapping[str, Rows] = field(default_factory=dict)
+    letters: pa.Table | None = None
+    malformed: pa.Table | None = None
+    committed: Mapping[int, int] | None = None
+    settled: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+
+NOTHING: Final = Beside()
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """
+    One stage that was read.
 
     Attributes:
         at: The roles between the stage before that could be read and this one.
-        places: The slot of each row, in the order seen.
-        times: The event time of each row, in microseconds.
-        counts: By slot, how often it was seen.
+        before: How often each slot was seen there; ``None`` for the first stage.
+        phantoms: What was never emitted and seen there already.
+        settled: Slots of which it is known that they had passed, or not, before the first fault.
     """
 
-    stage: str
+    name: str
     at: str
-    records: pa.Table
-    places: Integers
-    times: Integers
-    counts: Integers
+    tally: Tally
+    ground: Ground
+    before: Tally | None
+    settled: Booleans
 
 
-def audit(window: Window, stages: Mapping[str, pa.Table]) -> tuple[Finding, ...]:
+def audit(
+    window: Window, stages: Mapping[str, Rows], beside: Beside = NOTHING
+) -> tuple[Finding, ...]:
     """
-    Find what is lost, duplicated, phantom or reordered.
+    Find what is lost, late, quarantined, duplicated, phantom, corrupted, reordered or diverged.
 
     Args:
         window: The records that the run answers for.
-        stages: What was seen (schema `RECORDS`) at ``topic``, ``table``, ``api``; a stage that
-            could not be read is not in it. Rows outside the window are ignored.
+        stages: What was seen at ``exchange`` (content only), ``topic``, ``table``, ``api``; a
+            stage that could not be read is not in it. Rows outside the window are ignored. The
+            topic's may have columns ``partition`` and ``offset``.
 
     Returns:
-        At most one finding for each anomaly and stage, in the order of the stages.
+        At most two findings for each anomaly and stage (what happened before the first fault, and
+        what did since), in the order of the stages.
     """
     slots = Slots.of(window)
+    ground = Ground(slots)
+    if "exchange" in stages:
+        tally(slots, stages["exchange"], ground)
     findings: list[Finding] = []
-    before: _Seen | None = None
+    before: Tally | None = None
     between: list[str] = []
-    for stage, role in _ROLES.items():
+    for name, role in _ROLES.items():
         between.append(role)
-        if stage not in stages:
+        if name not in stages:
             continue
-        seen = _seen(slots, stage, " or ".join(between), stages[stage])
-        findings += _findings(slots, before, seen)
-        before, between = seen, []
+        known = ground.corrupted.copy()
+        counted = tally(slots, stages[name], ground)
+        settled = slots.up_to(beside.settled.get(name, {}))
+        stage = _Stage(name, " or ".join(between), counted, ground, before, settled)
+        findings += _missing(stage, stages, beside)
+        findings += _duplicated(stage)
+        findings += _phantom(stage)
+        findings += _of_slots("corrupted", stage, ground.corrupted & ~known)
+        if name == "topic":
+            findings += _reordered(stage)
+        before, between = counted, []
     return tuple(findings)
 
 
@@ -95,125 +143,128 @@ def count_duplicated(window: Window, records: pa.Table) -> int:
 
 def _counts(window: Window, records: pa.Table) -> Integers:
     slots = Slots.of(window)
-    return _count(slots, slots.places(records))
-
-
-def _count(slots: Slots, places: Integers) -> Integers:
+    places = slots.places(records)
     return np.bincount(places[places >= 0], minlength=slots.size)
 
 
-def _seen(slots: Slots, stage: str, at: str, records: pa.Table) -> _Seen:
-    places = slots.places(records)
-    times = records["event_time"].cast(pa.int64()).to_numpy()
-    return _Seen(stage, at, records, places, times, _count(slots, places))
+def _missing(stage: _Stage, stages: Mapping[str, Rows], beside: Beside) -> Iterator[Finding]:
+    """Records that are not here, though they were at the stage before; or were not in time."""
+    was_there = stage.before.counts > 0 if stage.before is not None else np.True_
+    missing = (stage.tally.counts == 0) & was_there
+    if stage.name in beside.at_deadline:
+        then = tally(stage.ground.slots, beside.at_deadline[stage.name], stage.ground)
+        late = (then.counts == 0) & (stage.tally.counts > 0) & was_there
+        yield from _of_slots("late", stage, late)
+    if stage.name == "table" and beside.letters is not None:
+        letters = _lettered(stage.ground.slots, beside.letters, stages.get("topic"))
+        yield from _of_slots("quarantined", stage, letters & was_there)
+        missing &= ~letters
+    yield from _of_slots("lost", stage, missing)
+    if stage.name == "table" and beside.committed is not None and missing.any():
+        passed = _passed(stage.ground.slots, missing, stages.get("topic"), beside.committed)
+        yield from _of_slots("diverged", stage, passed)
 
 
-def _findings(slots: Slots, before: _Seen | None, seen: _Seen) -> Iterator[Finding]:
-    yield from _lost(slots, before, seen)
-    yield from _duplicated(slots, before, seen)
-    yield from _phantom(before, seen)
-    if seen.stage == "topic":
-        yield from _reordered(slots, seen)
+def _lettered(slots: Slots, letters: pa.Table, topic: Rows | None) -> Booleans:
+    """The slots of which a letter tells, by its value or by where its record lies."""
+    found = np.zeros(slots.size, dtype=bool)
+    places = slots.places(letters.filter(letters["key"].is_valid()))
+    found[places[places >= 0]] = True
+    pairs = zip(letters["partition"].to_pylist(), letters["offset"].to_pylist(), strict=True)
+    wanted = {pair for pair in pairs if None not in pair}
+    if wanted:
+        found |= _lying_at(slots, topic, lambda where: where in wanted)
+    return found
 
 
-def _lost(slots: Slots, before: _Seen | None, seen: _Seen) -> Iterator[Finding]:
-    """Records that are not here, though they were at the stage before."""
-    is_lost = seen.counts == 0
-    if before is not None:
-        is_lost &= before.counts > 0
-    lost = np.flatnonzero(is_lost)
-    if not lost.size:
-        return
-    if before is not None:
-        window = _window(before.times[_rows_of(is_lost, before.places)])
-    else:
-        window = _neighbours(slots, lost, seen)
-    yield _finding("lost", seen, lost.size, _examples(slots, lost), window)
+def _passed(
+    slots: Slots, missing: Booleans, topic: Rows | None, committed: Mapping[int, int]
+) -> Booleans:
+    """The *missing* slots whose records lie in the topic below the committed offset."""
+    return missing & _lying_at(
+        slots, topic, lambda where: where[1] < committed.get(where[0], 0), only=missing
+    )
 
 
-def _duplicated(slots: Slots, before: _Seen | None, seen: _Seen) -> Iterator[Finding]:
+def _lying_at(
+    slots: Slots, topic: Rows | None, is_meant: Any, only: Booleans | None = None
+) -> Booleans:
+    """The slots (of *only* those) of which a record lies where it *is_meant* to."""
+    found = np.zeros(slots.size, dtype=bool)
+    for rows in in_parts(() if topic is None else topic):
+        if "offset" not in rows.column_names:
+            break
+        places = slots.places(rows)
+        is_looked_at = places >= 0
+        if only is not None:
+            is_looked_at &= only[places]
+        looked = np.flatnonzero(is_looked_at)
+        some = rows.take(pa.array(looked))
+        where = zip(some["partition"].to_pylist(), some["offset"].to_pylist(), strict=True)
+        chosen = [place for place, one in zip(places[looked], where, strict=True) if is_meant(one)]
+        found[chosen] = True
+    return found
+
+
+def _duplicated(stage: _Stage) -> Iterator[Finding]:
     """Copies that the stage before did not have."""
-    allowed = np.maximum(before.counts, 1) if before is not None else 1
-    extra = np.maximum(seen.counts - allowed, 0)
-    doubled = np.flatnonzero(extra)
-    if not doubled.size:
-        return
-    window = _window(seen.times[_rows_of(extra > 0, seen.places)])
-    yield _finding("duplicated", seen, int(extra.sum()), _examples(slots, doubled), window)
+    counts = stage.tally.counts
+    is_doubled = counts > 1
+    if stage.before is not None:
+        is_doubled &= counts > stage.before.counts
+    doubled = np.flatnonzero(is_doubled)
+    if doubled.size:
+        allowed = np.ones(doubled.size, dtype=np.int64)
+        if stage.before is not None:
+            allowed = np.maximum(allowed, stage.before.counts[doubled])
+        extra = int((counts[doubled] - allowed).sum())
+        yield _finding("duplicated", stage, extra, doubled, _window(stage.ground.times[doubled]))
 
 
-def _phantom(before: _Seen | None, seen: _Seen) -> Iterator[Finding]:
+def _phantom(stage: _Stage) -> Iterator[Finding]:
     """Records that were never emitted, unless the stage before had them already."""
-    rows = np.flatnonzero(seen.places == PHANTOM)
-    if not rows.size:
-        return
-    earlier = set(_identities(before.records, before.places == PHANTOM)) if before else set()
-    identities = _identities(seen.records, seen.places == PHANTOM)
-    pairs = zip(rows, identities, strict=True)
-    fresh = [(row, one) for row, one in pairs if one not in earlier]
-    if not fresh:
-        return
-    examples = [{"key": key, "sequence": sequence} for _, (key, sequence) in fresh[:EXAMPLES]]
-    window = _window(seen.times[[row for row, _ in fresh]])
-    yield _finding("phantom", seen, len(fresh), examples, window)
+    earlier = stage.before.phantoms if stage.before is not None else {}
+    fresh = {one: time for one, time in stage.tally.phantoms.items() if one not in earlier}
+    if fresh:
+        named = [{"key": key, "sequence": number} for key, number in [*fresh][:EXAMPLES]]
+        window = _window(np.array([*fresh.values()], dtype=np.int64))
+        yield Finding("phantom", stage.name, stage.at, len(fresh), tuple(named), window)
 
 
-def _reordered(slots: Slots, seen: _Seen) -> Iterator[Finding]:
-    """Records first seen after one of the same key with a higher sequence."""
-    rows = np.flatnonzero(seen.places >= 0)
-    places = seen.places[rows]
-    # Slots rise from key to key: sorted by key (and else as they came), a running maximum over
-    # all rows is one within each key.
-    codes = np.searchsorted(slots.base, places, side="right")
-    # Small integers are sorted by radix, several times faster.
-    order = np.argsort(codes.astype(np.uint16) if len(slots.keys) < _MANY else codes, kind="stable")
-    places, rows = places[order], rows[order]
-    is_late = places < np.maximum.accumulate(places) if places.size else np.zeros(0, dtype=bool)
-    is_late[is_late] = _first_sightings(places, seen.counts)[is_late]
-    if not is_late.any():
-        return
-    examples = _examples(slots, places[is_late])
-    count = int(np.count_nonzero(is_late))
-    yield _finding("reordered", seen, count, examples, _window(seen.times[rows[is_late]]))
+def _reordered(stage: _Stage) -> Iterator[Finding]:
+    mask = np.zeros(stage.ground.slots.size, dtype=bool)
+    mask[stage.tally.reordered_slots] = True
+    yield from _of_slots("reordered", stage, mask)
 
 
-def _first_sightings(places: Integers, counts: Integers) -> Booleans:
-    """Which rows are not a copy of an earlier one."""
-    is_first = np.ones(places.size, dtype=bool)
-    repeated = np.flatnonzero(counts[places] > 1)
-    if repeated.size:
-        _, first = np.unique(places[repeated], return_index=True)
-        is_first[repeated] = False
-        is_first[repeated[first]] = True
-    return is_first
+def _of_slots(anomaly: Anomaly, stage: _Stage, mask: Booleans) -> Iterator[Finding]:
+    """A finding for the slots of *mask* that had passed before the first fault, one for others."""
+    for before_fault, part in ((True, mask & stage.settled), (False, mask & ~stage.settled)):
+        slots = np.flatnonzero(part)
+        if slots.size:
+            times = stage.ground.times[slots]
+            window = _neighbours(stage, slots) if (times < 0).any() else _window(times)
+            yield _finding(anomaly, stage, slots.size, slots, window, before_fault=before_fault)
 
 
-def _rows_of(wanted: Booleans, places: Integers) -> Booleans:
-    """The rows whose slot is *wanted*."""
-    # The last entry answers for every row outside the window.
-    rows: Booleans = np.append(wanted, np.False_)[np.maximum(places, -1)]
-    return rows
-
-
-def _neighbours(slots: Slots, lost: Integers, seen: _Seen) -> tuple[str | None, str | None]:
+def _neighbours(stage: _Stage, lost: Integers) -> tuple[str | None, str | None]:
     """
-    When the lost records must have happened: event times never fall within a key, so between
-    those of the nearest records of the key that are there.
+    When records that no stage shows must have happened: event times never fall within a key, so
+    between those of the nearest records of the key that are there.
     """
-    times = np.full(slots.size, -1, dtype=np.int64)
-    inside = seen.places >= 0
-    times[seen.places[inside]] = seen.times[inside]
-    present = np.flatnonzero(seen.counts > 0)
+    ground = stage.ground
+    present = np.flatnonzero(ground.times >= 0)
     if not present.size:
         return None, None
-    key_of_lost = np.searchsorted(slots.base, lost, side="right")
+    base = ground.slots.base
+    key_of_lost = np.searchsorted(base, lost, side="right")
     behind = np.searchsorted(present, lost)
     edges = []
     for neighbour in (behind - 1, behind):
         found = (neighbour >= 0) & (neighbour < present.size)
         near = present[np.clip(neighbour, 0, present.size - 1)]
-        found &= np.searchsorted(slots.base, near, side="right") == key_of_lost
-        edges.append(times[near[found]])
+        found &= np.searchsorted(base, near, side="right") == key_of_lost
+        edges.append(ground.times[near[found]])
     return _window(edges[0])[0], _window(edges[1])[1]
 
 
@@ -226,20 +277,14 @@ def _window(times: Integers) -> tuple[str | None, str | None]:
     return first, last
 
 
-def _identities(records: pa.Table, mask: Booleans) -> list[tuple[str, int]]:
-    rows = records.filter(pa.array(mask))
-    return list(zip(rows["key"].to_pylist(), rows["sequence"].to_pylist(), strict=True))
-
-
-def _examples(slots: Slots, places: Integers) -> list[dict[str, Any]]:
-    return [slots.identity(int(place)) for place in places[:EXAMPLES]]
-
-
 def _finding(
-    anomaly: Any,
-    seen: _Seen,
+    anomaly: Anomaly,
+    stage: _Stage,
     count: int,
-    examples: list[dict[str, Any]],
+    slots: Integers,
     window: tuple[str | None, str | None],
+    *,
+    before_fault: bool = False,
 ) -> Finding:
-    return Finding(anomaly, seen.stage, seen.at, int(count), tuple(examples), window)
+    named = tuple(stage.ground.slots.identity(int(slot)) for slot in slots[:EXAMPLES])
+    return Finding(anomaly, stage.name, stage.at, int(count), named, window, before_fault)

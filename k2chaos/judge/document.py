@@ -6,24 +6,25 @@ looks at a clock, a host or an order that could change.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any, Final
+
+import numpy as np
 
 from k2chaos.evidence.finding import Finding
 from k2chaos.evidence.reading import RunEvidence
-from k2chaos.judge.audit import audit, count_records
+from k2chaos.judge.audit import count_records
+from k2chaos.judge.findings import findings_of
+from k2chaos.judge.recovery import recoveries
+from k2chaos.judge.series import Samples
 from k2chaos.judge.verdict import judge
 from k2chaos.pipeline import STAGES
 
 SCHEMA: Final = 1
-_PHASES: Final = ("service_seconds", "caught_up_seconds", "fresh_seconds")
 
 
 def verdict_document(evidence: RunEvidence) -> dict[str, Any]:
     """Audit the records of *evidence*, judge it, and lay both out as ``verdict.json``."""
-    findings: Sequence[Finding] = ()
-    if evidence.window is not None and evidence.records:
-        findings = audit(evidence.window, evidence.records)
+    findings = findings_of(evidence)
     judgement = judge(evidence, findings)
     pipeline = evidence.run.get("pipeline", {})
     stages = pipeline.get("stages", [])
@@ -38,7 +39,7 @@ def verdict_document(evidence: RunEvidence) -> dict[str, Any]:
         "findings": [finding.to_json() for finding in findings],
         "faults": _held(evidence, "fault"),
         "injections": _held(evidence, "injection"),
-        "freshness": _freshness(evidence, pipeline.get("budgets", {})),
+        "freshness": _freshness(evidence, pipeline),
         "records": _records(evidence, findings),
         "started": evidence.run.get("started"),
         "ended": next((event["at"] for event in evidence.events_named("ended")), None),
@@ -46,36 +47,9 @@ def verdict_document(evidence: RunEvidence) -> dict[str, Any]:
 
 
 def _held(evidence: RunEvidence, name: str) -> list[dict[str, Any]]:
-    """Every fault, or injection, with the recovery that was awaited after it."""
-    return [
-        {**_facts(one), "recovery": _recovery(one, evidence)} for one in evidence.events_named(name)
-    ]
-
-
-def _recovery(fault: Mapping[str, Any], evidence: RunEvidence) -> dict[str, Any] | None:
-    """
-    When each phase was reached, from the injection and from the heal; ``None`` in a phase means
-    never, no entry that nobody measured it. ``None`` for all where no recovery was awaited.
-    """
-    healed, injected = (_moment(fault.get(name)) for name in ("healed_at", "injected_at"))
-    awaited = next(
-        (one for one in evidence.events_named("recovery") if one["at"] >= fault["at"]), None
-    )
-    called = _moment(awaited.get("called_at")) if awaited else None
-    if awaited is None or called is None or healed is None or injected is None:
-        return None
-    phases = {name: awaited.get(name) for name in _PHASES}
-    return {
-        name: {
-            phase: None if seconds is None else round((called - since).total_seconds() + seconds, 3)
-            for phase, seconds in phases.items()
-        }
-        for name, since in (("from_injection", injected), ("from_heal", healed))
-    }
-
-
-def _moment(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
+    """Every fault, or injection, with the recovery from it."""
+    held = zip(evidence.events_named(name), recoveries(evidence, name), strict=True)
+    return [{**_facts(one), "recovery": recovery} for one, recovery in held]
 
 
 def _facts(event: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,6 +60,8 @@ def _facts(event: Mapping[str, Any]) -> dict[str, Any]:
         "target",
         "requested_seconds",
         "achieved_seconds",
+        "began_at",
+        "ended_at",
         "injected_at",
         "healed_at",
         "inject_seconds",
@@ -96,8 +72,25 @@ def _facts(event: Mapping[str, Any]) -> dict[str, Any]:
     return {name: event.get(name) for name in wanted}
 
 
-def _freshness(evidence: RunEvidence, budgets: Mapping[str, Any]) -> dict[str, Any]:
-    """The worst freshness at the last stage that anyone measured in this run."""
+def _freshness(evidence: RunEvidence, pipeline: Mapping[str, Any]) -> dict[str, Any]:
+    """How stale the last stage was over the run: from samples, or else the worst ever measured."""
+    budget = pipeline.get("budgets", {}).get("freshness_seconds")
+    stages = pipeline.get("stages") or ()
+    if evidence.samples is not None and stages:
+        ages = Samples(evidence.samples).series(stages[-1], "freshness_seconds").known()
+        if len(ages):
+            levels = {"p50": 50, "p99": 99, "max": 100}
+            values = {
+                name: round(float(np.percentile(ages.values, level)), 3)
+                for name, level in levels.items()
+            }
+            return {"budget_seconds": budget, **values}
+    worst = _measured_freshness(evidence)
+    return {"budget_seconds": budget, "p50": None, "p99": None, "max": worst}
+
+
+def _measured_freshness(evidence: RunEvidence) -> float | None:
+    """The worst freshness that a probe or `await_recovery` saw at the API."""
     measured = [
         event["worst_freshness_seconds"]
         for event in evidence.events_named("recovery")
@@ -108,10 +101,7 @@ def _freshness(evidence: RunEvidence, budgets: Mapping[str, Any]) -> dict[str, A
         for event in evidence.events_named("measured")
         if event.get("probe") == "freshness_seconds" and event.get("stage") == "api"
     ]
-    return {
-        "budget_seconds": budgets.get("freshness_seconds"),
-        "max": round(max(measured), 3) if measured else None,
-    }
+    return round(max(measured), 3) if measured else None
 
 
 def _records(evidence: RunEvidence, findings: Sequence[Finding]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 from k2chaos.evidence.declared import Part, declared
 from k2chaos.evidence.finding import Finding
 from k2chaos.evidence.reading import RunEvidence
+from k2chaos.judge.promise import breaks_promise, told
 
 Outcome = Literal["pass", "fail", "inconclusive"]
 
@@ -52,28 +53,16 @@ class Rule:
     look: Callable[[Case], Iterator[str]]
 
 
-def breaks_promise(finding: Finding, promise: Mapping[str, str]) -> bool:
-    """Whether *finding* is something the pipeline promised not to do."""
-    match finding.anomaly:
-        case "duplicated":
-            return promise.get("duplicates") == "none"
-        case "reordered":
-            return promise.get("order") == "per-key"
-        case _:
-            return True
-
-
-def _broken(case: Case) -> Iterator[str]:
+def _broken(case: Case, *, before_fault: bool) -> Iterator[str]:
     promise = case.evidence.run.get("pipeline", {}).get("promise", {})
     for finding in case.findings:
-        if breaks_promise(finding, promise):
-            where = f" (at {finding.at})" if finding.at else ""
-            yield f"{finding.count} records {finding.anomaly} in the {finding.stage}{where}"
+        if breaks_promise(finding, promise) and finding.before_fault == before_fault:
+            yield told(finding)
 
 
 def _promise_broken(case: Case) -> Iterator[str]:
     if case.fault_was_tried:
-        yield from _broken(case)
+        yield from _broken(case, before_fault=False)
 
 
 def _budget_exceeded(case: Case) -> Iterator[str]:
@@ -133,8 +122,9 @@ def _baseline_unmet(case: Case) -> Iterator[str]:
             yield f"before the method, {name}: {_failure(probe)}"
         else:
             yield f"before the method, {name}: {_out_of_tolerance(case, probe, first=True)}"
+    yield from _broken(case, before_fault=True)
     if not case.fault_was_tried:
-        yield from _broken(case)
+        yield from _broken(case, before_fault=False)
 
 
 def _not_injected(case: Case) -> Iterator[str]:

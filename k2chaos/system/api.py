@@ -148,7 +148,8 @@ class ApiClient:
             keys = [row[names.key] for row in rows]
             fields = [row[names.sequence.field] for row in rows]
             times = [_time(row[names.event_time]) for row in rows]
-            return records_of(keys, fields, times, names.sequence.prefix)
+            content = [[row[name] for row in rows] for name in names.content]
+            return records_of(keys, fields, times, names.sequence.prefix, content)
         except (KeyError, TypeError, ValueError, pa.ArrowException) as error:
             message = (
                 f"api: {self.api.url}{self._path}: not an answer of records ({error!r}); check "

@@ -1,17 +1,17 @@
 """
 Decoding what lies on a topic: Confluent's wire format, Avro, the schema from the registry by id.
 
-Only the three fields that identify a record are decoded; the others are skipped. A value that does
-not decode is counted and never raised: what it means is the judge's business. A registry that
+Only the fields that the pipeline file names are decoded; the others are skipped. A value that does
+not decode is told and never raised: what it means is the judge's business. A registry that
 cannot be asked, however, is raised: then we do not know whether the value would have decoded.
 """
 
 import io
 import json
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import fastavro
 import pyarrow as pa
@@ -36,13 +36,33 @@ _BROKEN_VALUE: Final = (
 )
 
 
+class Decoded(NamedTuple):
+    """
+    What values came to.
+
+    Attributes:
+        records: Schema `RECORDS`, and the columns that were given beside the values.
+        failures: Which values are no record (their position among those given), and why.
+    """
+
+    records: pa.Table
+    failures: list[tuple[int, str]]
+
+
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """How to read values of one schema: what wrote them, what we want, the unit of their time."""
+    """
+    How to read values of one schema: what wrote them, what we want, and how the fields that were
+    logical types become values again.
+    """
 
     writer: Any
     reader: Any
-    micros: int
+    becoming: Mapping[str, Callable[[Any], Any]]
+
+
+class _MalformedError(Exception):
+    """A value is no record; the message is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,45 +73,59 @@ class Decoder:
     record: Record
     _readings: dict[int, _Reading] = field(default_factory=dict, init=False, repr=False)
 
-    def decode(self, values: Iterable[bytes | None]) -> tuple[pa.Table, int]:
+    def decode(self, values: Sequence[bytes | None], **beside: Sequence[int]) -> Decoded:
         """
         Decode *values* in their order.
 
-        Returns:
-            The records (schema `RECORDS`) and how many values did not decode.
+        Args:
+            beside: Columns to keep beside the records, as long as *values*.
         """
-        rows: list[tuple[Any, Any, int]] = []
-        undecodable = 0
+        rows: list[Mapping[str, Any]] = []
+        at: list[int] = []
+        failures: list[tuple[int, str]] = []
         unknown: set[int] = set()
-        for value in values:
-            row = self._row(value, unknown)
-            if row is None:
-                undecodable += 1
-            else:
-                rows.append(row)
-        keys, fields, times = zip(*rows, strict=True) if rows else ((), (), ())
-        prefix = self.record.sequence.prefix
-        return records_of(list(keys), list(fields), list(times), prefix), undecodable
+        for position, value in enumerate(values):
+            try:
+                rows.append(self._row(value, unknown))
+                at.append(position)
+            except _MalformedError as error:
+                failures.append((position, str(error)))
+        names = self.record
+        records = records_of(
+            [row[names.key] for row in rows],
+            [row[names.sequence.field] for row in rows],
+            [row[names.event_time] for row in rows],
+            names.sequence.prefix,
+            [[row[name] for row in rows] for name in names.content],
+            **{name: [column[one] for one in at] for name, column in beside.items()},
+        )
+        return Decoded(records, failures)
 
-    def _row(self, value: bytes | None, unknown: set[int]) -> tuple[Any, Any, int] | None:
+    def _row(self, value: bytes | None, unknown: set[int]) -> Mapping[str, Any]:
         if value is None or len(value) < _HEADER.size:
-            return None
+            reason = "no value" if value is None else "shorter than its header"
+            raise _MalformedError(reason)
         magic, schema_id = _HEADER.unpack_from(value)
-        if magic != 0 or schema_id in unknown:
-            return None
-        reading = self._readings.get(schema_id) or self._ask(schema_id)
+        if magic != 0:
+            message = f"magic byte {magic}"
+            raise _MalformedError(message)
+        reading = None
+        if schema_id not in unknown:
+            reading = self._readings.get(schema_id) or self._ask(schema_id)
         if reading is None:
             unknown.add(schema_id)
-            return None
+            message = f"schema {schema_id} is not registered"
+            raise _MalformedError(message)
         stream = io.BytesIO(value)
         stream.seek(_HEADER.size)
         try:
             row: Any = fastavro.schemaless_reader(stream, reading.writer, reading.reader)
-            names = self.record
-            time = row[names.event_time] * reading.micros
-            return row[names.key], row[names.sequence.field], time
-        except _BROKEN_VALUE:
-            return None
+            for name, become in reading.becoming.items():
+                row[name] = become(row[name])
+        except _BROKEN_VALUE as error:
+            message = f"not valid against schema {schema_id}"
+            raise _MalformedError(message) from error
+        return dict(row)
 
     def _ask(self, schema_id: int) -> _Reading | None:
         """The registry's schema of that id; ``None`` where it says that there is none."""
@@ -112,22 +146,43 @@ class Decoder:
 
     def _reading(self, schema: Mapping[str, Any]) -> _Reading:
         fields = {one["name"]: one for one in schema["fields"]}
-        names = (self.record.key, self.record.sequence.field, self.record.event_time)
-        wanted = {**schema, "fields": [fields[name] for name in dict.fromkeys(names)]}
-        unit = _logical_type(fields[self.record.event_time]["type"])
+        wanted = {**schema, "fields": [fields[name] for name in self.record.fields]}
+        kinds = {name: _logical(fields[name]["type"]) for name in self.record.fields}
+        times = kinds[self.record.event_time]["logicalType"]
+        becoming: dict[str, Callable[[Any], Any]] = {
+            self.record.event_time: _times(_MICROS[times]),
+            **{
+                name: _doubles(10 ** kind.get("scale", 0))
+                for name, kind in kinds.items()
+                if kind.get("logicalType") == "decimal"
+            },
+        }
         # Without logical types a timestamp stays an integer: ten times faster than a datetime.
         return _Reading(
             writer=fastavro.parse_schema(_plain(schema)),
             reader=fastavro.parse_schema(_plain(wanted)),
-            micros=_MICROS[unit],
+            becoming=becoming,
         )
 
 
-def _logical_type(kind: Any) -> str:
-    """The logical type of a field, be it nullable or not."""
+def _times(micros: int) -> Callable[[int], int]:
+    return lambda value: value * micros
+
+
+def _doubles(scale: int) -> Callable[[bytes | None], float | None]:
+    """A decimal as the nearest double: dividing whole numbers rounds once."""
+
+    def become(value: bytes | None) -> float | None:
+        return None if value is None else int.from_bytes(value, "big", signed=True) / scale
+
+    return become
+
+
+def _logical(kind: Any) -> Mapping[str, Any]:
+    """The branch of a field's type that is a logical one, be the field nullable or not."""
     branches = kind if isinstance(kind, list) else [kind]
-    found = [branch["logicalType"] for branch in branches if isinstance(branch, dict)]
-    return str(found[0]) if found else "none"
+    found = [one for one in branches if isinstance(one, dict) and "logicalType" in one]
+    return found[0] if found else {}
 
 
 def _plain(node: Any) -> Any:

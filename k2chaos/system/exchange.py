@@ -3,14 +3,20 @@ The exchange's control API: what was emitted, by the exchange's own clock, and h
 orders to misbehave.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
+
+import pyarrow as pa
 
 from k2chaos.errors import StageBlind
 from k2chaos.evidence.freshness import Emitted
+from k2chaos.evidence.identity import joined, records_of
+from k2chaos.evidence.records import Window
 from k2chaos.system.http import HttpClient
+
+_PAGE: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +90,40 @@ class ExchangeClient:
         """The newest emitted id per key; 0 where it never traded."""
         return self.ledger().last_ids
 
+    def read(self, window: Window, content: Sequence[str]) -> pa.Table:
+        """
+        The records of *window* that the exchange still remembers (schema `RECORDS`).
+
+        Args:
+            content: Names of the columns that the digest is made of.
+        """
+        spans = ((key, window.after.get(key, 0) + 1, last) for key, last in window.until.items())
+        return joined(
+            page
+            for key, first, last in spans
+            if first <= last
+            for page in self._pages(key, (first, last), content)
+        )
+
+    def _pages(self, key: str, span: tuple[int, int], content: Sequence[str]) -> Iterator[pa.Table]:
+        first, last = span
+        while first <= last:
+            limit = min(_PAGE, last - first + 1)
+            asked: dict[str, str | int] = {"symbol": key, "from_id": first, "limit": limit}
+            answer = self._http.get_json("/trades", asked)
+            try:
+                began, times = int(answer["first_id"]), answer["time_ms"]
+                columns = [_plain(answer[name]) for name in content]
+                numbers = range(began, began + len(times))
+                micros = [int(time) * 1000 for time in times]
+                yield records_of([key] * len(times), list(numbers), micros, "", columns)
+            except (KeyError, TypeError, ValueError, pa.ArrowException) as error:
+                message = f"exchange: GET {self.control_url}/trades: not understood ({error!r})"
+                raise StageBlind(message, "undecodable") from error
+            if not times:
+                return
+            first = began + len(times)
+
     def rate(self) -> float:
         """Trades per second over all keys, as asked for."""
         return self._rate_of(self._http.get_json("/rate"))
@@ -123,6 +163,14 @@ class ExchangeClient:
         except (KeyError, TypeError, ValueError) as error:
             message = f"exchange: {self.control_url}/rate: no trades_per_second in {answer!r:.100}"
             raise StageBlind(message, "undecodable") from error
+
+
+def _plain(column: Sequence[Any]) -> list[Any]:
+    """Numbers as doubles where the exchange writes them as text."""
+    try:
+        return [float(value) for value in column]
+    except ValueError:
+        return list(column)
 
 
 def _ledger(answer: Any) -> Ledger:

@@ -1,48 +1,30 @@
 """
 The run of this process: what actions, probes and the control share.
 
-One process runs one experiment, so there is at most one. It begins with everything that can be
-checked before anything is touched: the engine, the lock, what earlier runs left, the credentials,
-and what stood when the run began.
+One process runs one experiment, so there is at most one; `beginning` makes it.
 """
 
 import contextlib
-import os
-import platform
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
-from importlib.metadata import version
-from pathlib import Path
-from typing import Any
-
-from pydantic import TypeAdapter
 
 from k2chaos.clock import Clock
-from k2chaos.errors import K2ChaosError, OutsideRun, RunError, StageBlind, Unsupported, UsageError
+from k2chaos.errors import OutsideRun, Unsupported
 from k2chaos.evidence.baseline import Baseline
-from k2chaos.evidence.folder import RunFolder, create_run_folder
+from k2chaos.evidence.folder import RunFolder
 from k2chaos.evidence.ledger import FaultLedger, LedgerEntry, read_ledger
-from k2chaos.evidence.state import Holder, PipelineLock, state_directory
 from k2chaos.pipeline import Pipeline
 from k2chaos.pipeline_file import PipelineFile
-from k2chaos.system import engine_lock
 from k2chaos.system.admission import Admission
 from k2chaos.system.endpoints import FileEndpoints
-from k2chaos.system.engine import connect
-from k2chaos.system.engine_lock import Engine
 from k2chaos.system.faults import System
-from k2chaos.system.faults.healing import sweep
 from k2chaos.system.faults.held import Holding
-from k2chaos.system.faults.needs import refuse_impossible
 from k2chaos.system.guardian import Watcher
-from k2chaos.system.guardian.keeper import Guardian
 from k2chaos.system.interrupt import Interrupt
+from k2chaos.system.observer import Observing
 from k2chaos.system.runtime import Runtime
-from k2chaos.system.stages import Stages, open_stages, take_baseline
-from k2chaos.system.stop_conditions import StopConditions, stop_conditions
-
-_DISTRIBUTIONS = ("chaostoolkit-k2chaos", "chaostoolkit", "chaostoolkit-lib")
+from k2chaos.system.stages import Stages
+from k2chaos.system.stop_conditions import StopConditions
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +35,7 @@ class Run:
     Attributes:
         baseline: What stood when the run began; its window starts there.
         guardian: Heals what this process leaves open, however it ends.
+        observer: Samples every stage until it is told to end.
         stop_conditions: Watched while anything is held.
         admission: Asked before anything is held.
     """
@@ -66,6 +49,7 @@ class Run:
     interrupt: Interrupt
     baseline: Baseline
     guardian: Watcher
+    observer: Observing
     stop_conditions: StopConditions
     admission: Admission
     _held: contextlib.ExitStack = field(repr=False)
@@ -100,6 +84,7 @@ class Run:
 
     def close(self) -> None:
         """Let go of the lock and of every client; the ledger stays while something is open."""
+        self.observer.end()
         self.ledger.close()
         self.guardian.close()
         self._held.close()
@@ -133,165 +118,3 @@ def has_run() -> bool:
 def make_current(run: Run | None) -> None:
     """Declare *run* the one of this process, or none."""
     _current[:] = [] if run is None else [run]
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What is to be run: name (of file and folder), claim, and how Chaos Toolkit was asked."""
-
-    name: str
-    claim: str
-    experiment: Mapping[str, Any]
-    dry: str | None = None
-
-
-def begin_run(
-    request: Request,
-    pipeline_file: PipelineFile,
-    clock: Clock,
-    interrupt: Interrupt,
-    environ: Mapping[str, str] = os.environ,
-    engine: Callable[[], Engine] = connect,
-) -> Run:
-    """
-    Check all that can be checked, then take the lock and open the folder.
-
-    Raises:
-        UsageError: The engine is down, or its host cannot do one of the faults, the credentials
-            are wrong, no folder can be made.
-        LockedByAnother: Another run holds this pipeline.
-        RunError: Faults of an earlier run could not be healed; nothing was touched.
-        StageError: What stood at the beginning could not be read.
-    """
-    directory = state_directory(environ)
-    pipeline = pipeline_file.pipeline
-    runtime = engine()
-    refuse_impossible(request.experiment, runtime)
-    started = clock.now()
-    with contextlib.ExitStack() as stack:
-        stages = open_stages(pipeline)
-        stack.callback(stages.close)
-        _check_credentials(stages, pipeline)
-        folder = create_run_folder(
-            Path(environ.get("K2CHAOS_JOURNALS") or "journals"),
-            request.name,
-            started,
-            pipeline_file.secrets,
-        )
-        try:
-            _hold(stack, directory, folder, runtime, pipeline, started)
-            _heal_leftovers(directory, pipeline, clock)
-            baseline = take_baseline(stages, clock)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                folder.path.rmdir()
-            raise
-        ledger = FaultLedger(
-            folder.run,
-            pipeline.compose.project,
-            (_state_ledger(directory, folder.run), folder.ledger),
-            pipeline_file.path,
-        )
-        guardian = _guardian(ledger, runtime, folder)
-        run = Run(
-            pipeline_file,
-            runtime,
-            stages,
-            folder,
-            ledger,
-            clock,
-            interrupt,
-            baseline,
-            guardian,
-            stop_conditions(pipeline, stages, runtime, interrupt, clock),
-            Admission(),
-            stack.pop_all(),
-        )
-    folder.append_event("began")
-    folder.write_json(
-        "run.json", {**_facts(run, request), "versions": _versions(runtime.version())}
-    )
-    return run
-
-
-def _check_credentials(stages: Stages, pipeline: Pipeline) -> None:
-    """Wrong credentials are the caller's mistake; a stage that is down is the baseline's."""
-    try:
-        stages.check_credentials()
-    except StageBlind as error:
-        message = f"pipeline {pipeline.name}: {error}. Nothing was touched"
-        raise UsageError(message) from error
-
-
-def _hold(
-    stack: contextlib.ExitStack,
-    directory: Path,
-    folder: RunFolder,
-    runtime: Engine,
-    pipeline: Pipeline,
-    started: datetime,
-) -> None:
-    """Take the lock of this user, then that of the engine."""
-    run, project, since = folder.run, pipeline.compose.project, started.isoformat()
-    holder = Holder(run, os.getpid(), since, str(folder.path.absolute()))
-    stack.enter_context(PipelineLock(directory, project).held_by(holder))
-    engine_lock.take(runtime, project, run, since)
-
-    def let_go() -> None:
-        if read_ledger(_state_ledger(directory, run)).open:
-            return  # whoever heals it (the guardian, or the next run) lets go
-        with contextlib.suppress(K2ChaosError):
-            engine_lock.release(runtime, project, run)
-
-    stack.callback(let_go)
-
-
-def _state_ledger(directory: Path, run: str) -> Path:
-    return directory / "faults" / f"{run}.jsonl"
-
-
-def _guardian(ledger: FaultLedger, runtime: Runtime, folder: RunFolder) -> Guardian:
-    return Guardian(ledger.paths[0], runtime.engine, folder.path / "guardian.log", ledger.pipeline)
-
-
-def _heal_leftovers(directory: Path, pipeline: Pipeline, clock: Clock) -> None:
-    healings = sweep(
-        directory, connect, clock, lambda entry: entry.pipeline == pipeline.compose.project
-    )
-    failed = [one for one in healings if one.outcome == "failed"]
-    if failed:
-        names = "; ".join(f"{one.fault_id}: {one.detail}" for one in failed)
-        message = (
-            f"an earlier run left faults that could not be healed ({names}); "
-            "run `k2chaos heal`. Nothing was touched"
-        )
-        raise RunError(message)
-
-
-def _versions(engine: str) -> dict[str, str]:
-    packages = {name: version(name) for name in _DISTRIBUTIONS}
-    return {**packages, "python": platform.python_version(), "engine": engine}
-
-
-def _facts(run: Run, request: Request) -> dict[str, Any]:
-    pipeline = TypeAdapter(Pipeline).dump_python(run.pipeline, mode="json")
-    kept = ("name", "environment", "services", "promise", "budgets", "limits")
-    states = {
-        str(one): run.runtime.state(one)
-        for one in run.runtime.containers(run.pipeline.compose.project)
-        if one.service in run.pipeline.all_services
-    }
-    return {
-        "schema": 1,
-        "run": run.folder.run,
-        "experiment": request.name,
-        "claim": request.claim,
-        "dry": request.dry,
-        "started": run.baseline.started.isoformat(),
-        "definition": request.experiment,
-        "pipeline": {**{key: pipeline[key] for key in kept}, "stages": run.pipeline.stages},
-        "pipeline_file": run.pipeline_file.text,
-        "baseline": run.baseline.to_json(),
-        "images": {name: state.image for name, state in states.items()},
-        "host": {"name": platform.node(), "kernel": platform.release(), "cpus": os.cpu_count()},
-    }

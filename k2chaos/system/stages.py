@@ -13,11 +13,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, Protocol
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from k2chaos.clock import Clock, SystemClock
-from k2chaos.errors import Interrupted, StageBlind, StageUnavailable, Unsupported
+from k2chaos.errors import Interrupted, StageUnavailable, Unsupported
 from k2chaos.evidence.baseline import Baseline
 from k2chaos.evidence.freshness import (
     Sighting,
@@ -26,15 +23,11 @@ from k2chaos.evidence.freshness import (
     unaided_freshness_seconds,
 )
 from k2chaos.evidence.records import Window
-from k2chaos.evidence.slots import within
 from k2chaos.pipeline import STAGES, Pipeline
 from k2chaos.system.api import ApiClient
 from k2chaos.system.exchange import ExchangeClient
 from k2chaos.system.table import TableClient
 from k2chaos.system.topic import TopicClient
-
-MARGIN: Final = timedelta(seconds=60)
-"""By how much the event time of a run's first record may lie before its start: clocks differ."""
 
 _POLL_SECONDS: Final = 0.2
 _ENDED: Final = "the run was told to end while {} at the {}"
@@ -90,7 +83,7 @@ class Stages:
         """The newest record of each key that *stage* shows; *keys* are looked for harder."""
         if stage == "exchange":
             if self.exchange is None:
-                raise self._unsupported(stage)
+                raise self.unsupported(stage)
             ledger = self.exchange.ledger().keys.items()
             return {
                 key: Sighting(one.last_id, one.last_time) for key, one in ledger if one.last_time
@@ -195,35 +188,10 @@ class Stages:
         newest = self.newest(stage, wanted)
         return all(key in newest and newest[key].sequence >= wanted[key] for key in wanted)
 
-    def read_window(self, stage: str, window: Window, baseline: Baseline) -> pa.Table:
-        """
-        Every sighting of the window's records at *stage* (schema `RECORDS`), copies included.
-
-        Records before and beyond the window are left out; those never emitted are not.
-        """
-        since = baseline.started - MARGIN
-        if stage == "topic" and self.topic is not None:
-            if baseline.topic_offsets is None:
-                message = "topic: the run's baseline has no offsets of it; begin a new run"
-                raise StageBlind(message, "no baseline")
-            records = self.topic.read(baseline.topic_offsets).records
-        elif stage == "table" and self.table is not None:
-            records = self.table.read(since)
-        elif stage == "api" and self.api is not None:
-            until = self.clock.now() + MARGIN
-            records = self.api.read(sorted(window.until), since, until)
-        else:
-            raise self._unsupported(stage)
-        if self.exchange is None:
-            # Keys that the window lacks are not known to be wrong, only not known.
-            known = pa.array(sorted(window.until), pa.string())
-            records = records.filter(pc.is_in(records["key"], value_set=known))
-        return within(window, records)
-
     def api_latency_seconds(self) -> float:
         """How long one request for the newest records takes."""
         if self.api is None:
-            raise self._unsupported(STAGES[-1])
+            raise self.unsupported(STAGES[-1])
         return self.api.latency()
 
     def _unaided_freshness(self, stage: str) -> float:
@@ -267,10 +235,11 @@ class Stages:
         shows = {"topic": self.topic, "table": self.table, "api": self.api}
         client = shows.get(stage)
         if client is None:
-            raise self._unsupported(stage)
+            raise self.unsupported(stage)
         return client
 
-    def _unsupported(self, stage: str) -> Unsupported:
+    def unsupported(self, stage: str) -> Unsupported:
+        """The error that says that the pipeline has no such *stage*."""
         has = ", ".join(self.pipeline.stages)
         return Unsupported(f"pipeline {self.pipeline.name} has no stage {stage}; it has {has}")
 
@@ -287,13 +256,3 @@ def open_stages(pipeline: Pipeline, clock: Clock | None = None) -> Stages:
         api=ApiClient(pipeline.api, record, clock=clock) if pipeline.api else None,
         clock=clock,
     )
-
-
-def take_baseline(stages: Stages, clock: Clock) -> Baseline:
-    """
-    What stands now. The topic's offsets come first: every record emitted after ``last_ids`` then
-    lies behind them.
-    """
-    started = clock.now()
-    offsets = stages.topic.end_offsets() if stages.topic is not None else None
-    return Baseline(started, stages.newest_emitted(), offsets)

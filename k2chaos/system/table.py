@@ -78,10 +78,9 @@ class TableClient:
 
             table = self.load()
             since = self._literal(table, event_time_from - margin)
-            names = (self.record.key, self.record.sequence.field, self.record.event_time)
             column = self.record.event_time
             condition = cast("Any", GreaterThanOrEqual)(column, since)  # its types are of a plug-in
-            scan = table.scan(row_filter=condition, selected_fields=tuple(dict.fromkeys(names)))
+            scan = table.scan(row_filter=condition, selected_fields=self.record.fields)
             return self._records(scan.to_arrow())
 
     def newest(self, keys: Collection[str] = ()) -> dict[str, Sighting]:
@@ -160,8 +159,7 @@ class TableClient:
         from pyiceberg.manifest import DataFileContent
         from pyiceberg.table import FileScanTask
 
-        names = (self.record.key, self.record.sequence.field, self.record.event_time)
-        schema = table.schema().select(*dict.fromkeys(names))
+        schema = table.schema().select(*self.record.fields)
         tasks = [FileScanTask(one) for one in files if one.content == DataFileContent.DATA]
         if not tasks:
             return empty_records()
@@ -171,7 +169,8 @@ class TableClient:
     def _records(self, rows: pa.Table) -> pa.Table:
         names = self.record
         columns = (rows[names.key], rows[names.sequence.field], rows[names.event_time])
-        return records_of(*columns, prefix=names.sequence.prefix)
+        content = [rows[name] for name in names.content]
+        return records_of(*columns, prefix=names.sequence.prefix, content=content)
 
     def _upper_bound(self, table: "IcebergTable", file: "DataFile") -> int:
         """The file's newest event time; a file without statistics may hold the newest of all."""

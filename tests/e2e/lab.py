@@ -23,13 +23,14 @@ from k2chaos.evidence.records import Window
 from k2chaos.judge.audit import audit
 from k2chaos.pipeline import Pipeline
 from k2chaos.pipeline_file import PipelineFile
+from k2chaos.system.beginning import Request, begin_run
 from k2chaos.system.engine import DockerRuntime
 from k2chaos.system.faults import Fault, Hold
 from k2chaos.system.interrupt import Interrupt
-from k2chaos.system.run import Request, begin_run
 from k2chaos.system.runtime import Container, ContainerState, select
 from k2chaos.system.services import service_states
-from k2chaos.system.stages import Stages, take_baseline
+from k2chaos.system.stages import Stages
+from k2chaos.system.windows import read_window, take_baseline
 from tests.e2e.breaking import Breaking
 from tests.e2e.content import iceberg_table
 
@@ -158,7 +159,7 @@ class Lab:
         for stage in stages:
             # What does not come in time is missing below, and named there.
             self.stages.wait_until_drained(stage, window.until, _DRAIN_SECONDS)
-        records = {one: self.stages.read_window(one, window, baseline) for one in stages}
+        records = {one: read_window(self.stages, one, window, baseline) for one in stages}
         findings = audit(window, records)
         assert not findings, [one.to_json() for one in findings]
         counts = {stage: table.num_rows for stage, table in records.items()}

@@ -14,6 +14,7 @@ from k2chaos.evidence.baseline import Baseline
 from k2chaos.evidence.records import Window
 from k2chaos.system.faults.process import Crash, Kill, Pause
 from k2chaos.system.runtime import ContainerState
+from k2chaos.system.windows import read_window
 from tests.e2e.command import k2chaos
 from tests.e2e.events import EngineEvents, Event
 from tests.e2e.lab import USUAL_RATE, Lab
@@ -94,7 +95,7 @@ def restart_source_and_sink(lab: Lab) -> Restarts:
                 unwritten = lab.emit(2_000)
                 lab.await_arrival(unwritten, "topic")
                 sink_is_down.enter_context(breaking.hold(Kill, "sink"))
-            rows = lab.stages.read_window("table", unwritten, baseline).num_rows
+            rows = read_window(lab.stages, "table", unwritten, baseline).num_rows
             away.enter_context(breaking.hold(Kill, *first))
             with breaking.hold(Kill, "source"):
                 unseen = lab.emit(3_000)

@@ -10,7 +10,7 @@ import pytest
 
 from k2chaos.judge.audit import audit
 from k2chaos.system.services import service_states
-from k2chaos.system.stages import take_baseline
+from k2chaos.system.windows import read_window, take_baseline
 from tests.e2e.lab import Lab
 from tests.e2e.metrics import Measured
 from tests.e2e.paths import covers
@@ -50,7 +50,7 @@ def test_enough_flows_and_every_record_of_a_window_is_at_every_stage(
     for stage in stages:
         watched.await_arrival(window, stage, DRAIN_SECONDS)
     found = audit(
-        window, {one: watched.stages.read_window(one, window, baseline) for one in stages}
+        window, {one: read_window(watched.stages, one, window, baseline) for one in stages}
     )
 
     flowing = window.expected / WINDOW_SECONDS

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from k2chaos.pipeline import Api
+from tests.fakes.exchange import PRICE, QUANTITY
 from tests.fakes.servers import Answer, FakeServer, Request, serving
 from tests.fakes.topic import time_of
 
@@ -43,7 +44,9 @@ class FakeApi:
                 "symbol": symbol,
                 "exchange": "BINANCE",
                 "timestamp": (at or time_of(sequence)).replace(tzinfo=None).isoformat(),
-                "price": 1.5,
+                "side": "BUY",
+                "price": float(PRICE),
+                "quantity": float(QUANTITY),
             }
             for sequence in sequences
         ]

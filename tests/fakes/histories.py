@@ -18,6 +18,11 @@ def time_of(sequence: int) -> datetime:
     return START + timedelta(milliseconds=sequence)
 
 
+def digest_of(key: str, sequence: int) -> int:
+    """What a record's content comes to while nobody changes it."""
+    return 1 + sequence * 1000 + len(key)
+
+
 def table_of(rows: Iterable[Row]) -> pa.Table:
     """*rows* as a stage would show them."""
     pairs = list(rows)
@@ -25,6 +30,7 @@ def table_of(rows: Iterable[Row]) -> pa.Table:
         "key": [key for key, _ in pairs],
         "sequence": [sequence for _, sequence in pairs],
         "event_time": [time_of(sequence) for _, sequence in pairs],
+        "digest": [digest_of(key, sequence) for key, sequence in pairs],
     }
     return pa.table(columns, schema=RECORDS)
 

@@ -53,6 +53,16 @@ class FakeGuardian:
         """Nothing to let go."""
 
 
+class FakeObserver:
+    """Sees nothing."""
+
+    def begin(self) -> None:
+        """See `Observing`."""
+
+    def end(self) -> None:
+        """See `Observing`."""
+
+
 def run_of(pipeline: Pipeline, folder: Path) -> Run:
     """A run of *pipeline* with all its services up and nothing emitted before it."""
     clock = FakeClock()
@@ -70,6 +80,7 @@ def run_of(pipeline: Pipeline, folder: Path) -> Run:
         Interrupt(),
         Baseline(clock.now(), {}),
         FakeGuardian(),
+        FakeObserver(),
         StopConditions((), lambda _reason: None, clock),
         Admission(),
         contextlib.ExitStack(),

@@ -50,7 +50,7 @@ def time_of(sequence: int) -> datetime:
     return datetime.fromtimestamp((START_MS + 10 * sequence) / 1000, UTC)
 
 
-def encode(symbol: str, sequence: int, schema_id: int = 1) -> bytes:
+def encode(symbol: str, sequence: int, schema_id: int = 1, price: bytes = b"\x01\x02") -> bytes:
     """One trade in Confluent's wire format."""
     stream = io.BytesIO()
     trade = {
@@ -58,7 +58,7 @@ def encode(symbol: str, sequence: int, schema_id: int = 1) -> bytes:
         "trade_id": f"BINANCE-{sequence}",
         "symbol": symbol,
         "side": "BUY",
-        "price": b"\x01\x02",
+        "price": price,
         "timestamp": (START_MS + 10 * sequence) * 1000,
         "trade_conditions": ["a", "b"],
         "source_sequence": sequence,
@@ -107,9 +107,17 @@ class FakeTopic:
             self.put_raw(encode(symbol, sequence), partition)
         self.flush()
 
-    def put_raw(self, value: bytes | None, partition: int = 0) -> None:
-        """Append anything."""
-        self._producer.produce(self.name, value=value, partition=partition)
+    def put_raw(
+        self,
+        value: bytes | None,
+        partition: int = 0,
+        topic: str = "",
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        """Append anything, to *topic* where it is another one."""
+        self._producer.produce(
+            topic or self.name, value=value, partition=partition, headers={**(headers or {})}
+        )
         self._producer.poll(0)
 
     def flush(self) -> None:

@@ -1,10 +1,13 @@
 from datetime import UTC, datetime
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from k2chaos.evidence.finding import Finding
-from k2chaos.evidence.records import Window
-from k2chaos.judge.audit import audit, count_duplicated, count_lost, count_records
+from k2chaos.evidence.records import LETTERS, RECORDS, Window
+from k2chaos.evidence.slots import Slots
+from k2chaos.judge.audit import Beside, audit, count_duplicated, count_lost, count_records
 from tests.fakes.histories import Row, clean, table_of, time_of, window_of
 
 WINDOW = window_of(BTC=(100, 110), ETH=(0, 10))
@@ -207,7 +210,9 @@ def test_a_finding_survives_its_json() -> None:
     finding = only(audit(WINDOW, {"topic": table_of(ALL[1:])}))
 
     assert finding == Finding.from_json(finding.to_json())
-    assert {"anomaly", "stage", "at", "count", "window", "examples"} == set(finding.to_json())
+    assert {"anomaly", "stage", "at", "count", "window", "before_fault", "examples"} == set(
+        finding.to_json()
+    )
 
 
 def test_event_times_are_named_in_utc() -> None:
@@ -216,3 +221,156 @@ def test_event_times_are_named_in_utc() -> None:
     first = finding.window[0]
     assert first is not None
     assert datetime(2026, 1, 1, 0, 0, 0, 1000, UTC) == datetime.fromisoformat(first)
+
+
+def changed(rows: list[Row], *others: Row) -> pa.Table:
+    """*rows* as a stage shows them that changes what some of them say."""
+    table = table_of(rows)
+    digests = [
+        digest + 1 if (key, sequence) in others else digest
+        for key, sequence, digest in zip(
+            table["key"].to_pylist(),
+            table["sequence"].to_pylist(),
+            table["digest"].to_pylist(),
+            strict=True,
+        )
+    ]
+    return table.set_column(3, RECORDS.field("digest"), pa.array(digests))
+
+
+def in_topic(rows: list[Row]) -> pa.Table:
+    """*rows* as they lie in a topic: all in partition 3, one after the other."""
+    table = table_of(rows)
+    table = table.append_column("partition", pa.array([3] * len(rows), pa.int64()))
+    return table.append_column("offset", pa.array(range(len(rows)), pa.int64()))
+
+
+def letters_of(**columns: list[object]) -> pa.Table:
+    count = len(next(iter(columns.values())))
+    return pa.table(
+        {name: columns.get(name, [None] * count) for name in LETTERS.names}, schema=LETTERS
+    )
+
+
+def told(findings: tuple[Finding, ...]) -> list[tuple[str, str, int]]:
+    return [(one.anomaly, one.stage, one.count) for one in findings]
+
+
+def test_what_says_something_else_than_the_exchange_did_is_corrupted_where_it_first_does() -> None:
+    spoilt = changed(ALL, ("BTC", 103), ("ETH", 4))
+    stages = {"exchange": table_of(ALL), "topic": spoilt, "table": spoilt, "api": spoilt}
+
+    finding = only(audit(WINDOW, stages))
+
+    assert ("corrupted", "topic", "source", 2) == (
+        finding.anomaly,
+        finding.stage,
+        finding.at,
+        finding.count,
+    )
+    assert (time_of(4).isoformat(), time_of(103).isoformat()) == finding.window
+
+
+def test_without_the_exchange_stages_are_held_against_each_other() -> None:
+    stages = {"topic": table_of(ALL), "table": changed(ALL, ("BTC", 103)), "api": table_of(ALL)}
+
+    assert [("corrupted", "table", 1)] == told(audit(WINDOW, stages))
+
+
+def test_content_that_a_stage_does_not_tell_is_not_compared() -> None:
+    silent = table_of(ALL).set_column(3, RECORDS.field("digest"), pa.nulls(20, pa.int64()))
+    stages = {"topic": table_of(ALL), "table": silent, "api": changed(ALL, ("BTC", 103))}
+
+    assert [("corrupted", "api", 1)] == told(audit(WINDOW, stages))
+
+
+def test_what_was_missing_at_the_deadline_and_came_afterwards_is_late_and_not_lost() -> None:
+    stages = {"topic": table_of(ALL), "table": table_of(without(ALL, ("BTC", 104)))}
+    then = {"table": table_of(without(ALL, ("BTC", 103), ("BTC", 104)))}
+
+    findings = audit(WINDOW, stages, Beside(at_deadline=then))
+
+    assert [("late", "table", 1), ("lost", "table", 1)] == told(findings)
+    assert ({"key": "BTC", "sequence": 103},) == findings[0].examples
+
+
+def test_what_lies_in_the_dead_letter_topic_is_quarantined_and_not_lost() -> None:
+    stages = {"topic": in_topic(ALL), "table": table_of(without(ALL, ("BTC", 103), ALL[5]))}
+    by_value = letters_of(key=["BTC", None], sequence=[103, None], reason=["too late", None])
+    by_place = letters_of(partition=[3, 3], offset=[5, ALL.index(("BTC", 103))])
+
+    for letters in (by_value, by_place):
+        found = {
+            anomaly: count
+            for anomaly, _, count in told(audit(WINDOW, stages, Beside(letters=letters)))
+        }
+        assert 2 == found.get("quarantined", 0) + found.get("lost", 0)
+        assert found["quarantined"] == (1 if letters is by_value else 2)
+
+
+def test_a_letter_of_nothing_in_the_window_is_none_of_its_business() -> None:
+    letters = letters_of(key=["BTC"], sequence=[7])
+    stages = {"topic": table_of(ALL), "table": table_of(ALL)}
+
+    assert () == audit(WINDOW, stages, Beside(letters=letters))
+
+
+def test_letters_that_only_say_where_need_a_topic_with_offsets() -> None:
+    letters = letters_of(partition=[3], offset=[5])
+    stages = {"topic": table_of(ALL), "table": table_of(without(ALL, ALL[5]))}
+
+    assert [("lost", "table", 1)] == told(audit(WINDOW, stages, Beside(letters=letters)))
+
+
+def test_lost_records_that_the_group_has_passed_are_diverged_too() -> None:
+    stages = {"topic": in_topic(ALL), "table": table_of(without(ALL, ALL[5], ALL[15]))}
+
+    findings = audit(WINDOW, stages, Beside(committed={3: 10}))
+
+    assert [("lost", "table", 2), ("diverged", "table", 1)] == told(findings)
+    assert ({"key": ALL[5][0], "sequence": ALL[5][1]},) == findings[1].examples
+
+
+def test_a_group_that_has_passed_nothing_that_is_missing_is_not_diverged() -> None:
+    stages = {"topic": in_topic(ALL), "table": table_of(without(ALL, ALL[5]))}
+
+    assert [("lost", "table", 1)] == told(audit(WINDOW, stages, Beside(committed={3: 5})))
+
+
+def test_what_had_passed_before_the_first_fault_is_told_apart() -> None:
+    stages = {"topic": table_of(ALL), "table": table_of(without(ALL, ("BTC", 103), ("BTC", 107)))}
+    settled = {"table": {"BTC": 105}}
+
+    before, since = audit(WINDOW, stages, Beside(settled=settled))
+
+    assert (True, ({"key": "BTC", "sequence": 103},)) == (before.before_fault, before.examples)
+    assert (False, ({"key": "BTC", "sequence": 107},)) == (since.before_fault, since.examples)
+
+
+@pytest.mark.parametrize("last", [0, 50, 100, 105, 110, 999])
+def test_slots_up_to_a_sequence_are_those_of_its_key(last: int) -> None:
+    slots = Slots.of(WINDOW)
+
+    found = [slots.identity(int(slot)) for slot in np.flatnonzero(slots.up_to({"BTC": last}))]
+
+    expected = [{"key": "BTC", "sequence": one} for one in range(101, min(last, 110) + 1)]
+    assert expected == found
+
+
+def test_a_slot_is_found_by_its_identity_and_only_inside_the_window() -> None:
+    slots = Slots.of(WINDOW)
+
+    assert all(slots.slot(**slots.identity(slot)) == slot for slot in range(slots.size))
+    for outside in (("BTC", 100), ("BTC", 111), ("ETH", 0), ("DOGE", 1)):
+        assert None is slots.slot(*outside)
+
+
+def test_a_stage_may_come_in_parts() -> None:
+    rows = [("ETH", 1), ("ETH", 3), ("ETH", 2), ("ETH", 3), ("ETH", 4)]
+    window = window_of(ETH=(0, 4))
+    whole = audit(window, {"topic": table_of(rows)})
+
+    for size in (1, 2, 3):
+        parts = [table_of(rows[start : start + size]) for start in range(0, len(rows), size)]
+        assert whole == audit(window, {"topic": parts})
+    assert [("duplicated", "topic", 1), ("reordered", "topic", 1)] == told(whole)

@@ -6,9 +6,10 @@ import pytest
 
 from k2chaos.errors import UsageError
 from k2chaos.pipeline_file import PipelineFile
+from k2chaos.system.beginning import Request, begin_run
 from k2chaos.system.faults.needs import ABILITIES
 from k2chaos.system.interrupt import Interrupt
-from k2chaos.system.run import Request, begin_run, has_run
+from k2chaos.system.run import has_run
 from tests.fakes.clock import FakeClock
 from tests.fakes.pipelines import lab_pipeline
 from tests.fakes.runtime import FakeRuntime

@@ -31,7 +31,7 @@ from k2chaos.system.stages import Stages
 from k2chaos.system.stop_conditions import StopConditions
 from tests.fakes.clock import FakeClock
 from tests.fakes.recorder import Recorder
-from tests.fakes.runs import FakeGuardian
+from tests.fakes.runs import FakeGuardian, FakeObserver
 from tests.fakes.runtime import FakeRuntime
 from tests.unit.wild import PROJECTS, SERVICES, pairs
 
@@ -75,6 +75,7 @@ def running(pipeline: Pipeline, runtime: Recorder) -> Iterator[Run]:
             Interrupt(),
             Baseline(clock.now(), {}),
             FakeGuardian(),
+            FakeObserver(),
             StopConditions((), lambda _reason: None, clock),
             Admission(),
             contextlib.ExitStack(),

@@ -11,14 +11,20 @@ from typing import Any
 import pytest
 
 from k2chaos import actions
-from k2chaos.errors import FaultNotHealed, FaultNotInjected, Interrupted, TargetNotReady
+from k2chaos.errors import (
+    EngineUnreachable,
+    FaultNotHealed,
+    FaultNotInjected,
+    Interrupted,
+    TargetNotReady,
+)
 from k2chaos.evidence.ledger import read_ledger
 from k2chaos.system.faults import Fault, System, fault_to_json
 from k2chaos.system.faults.catalogue import FAULTS, INJECTIONS, fault_from_json, kind_of_action
-from k2chaos.system.faults.held import Holding, held, held_together, new_hold, watch
+from k2chaos.system.faults.held import Holding, heal, held, held_together, new_hold, watch
 from k2chaos.system.faults.process import Crash, Pause, Stop
 from k2chaos.system.interrupt import SIGNALS
-from k2chaos.system.runtime import Container, Verb
+from k2chaos.system.runtime import Container, ContainerState, Verb
 from tests.fakes.clock import FakeClock
 from tests.fakes.examples import DATA_EXAMPLES, EXAMPLES, FEED_EXAMPLES, PEER
 from tests.fakes.runs import fake_holding
@@ -325,3 +331,33 @@ class FlickeringClock(FakeClock):
         if self.verbs:
             self.runtime.send(self.target, self.verbs.pop(0))
         return super().wait(seconds, event)
+
+
+def test_who_goes_on_watching_after_a_heal_is_patient_with_an_engine_that_is_slow_once(
+    tmp_path: Path,
+) -> None:
+    """It is healed: one answer that does not come while it is watched says nothing else."""
+    runtime = _SlowOnce()
+    holding = _holding(runtime, tmp_path)
+    hold = new_hold(Pause(runtime.add("kafka")), holding)
+    runtime.is_slow_after = 6
+
+    heal(hold, holding, watch_seconds=1.0)
+
+    assert runtime.was_slow
+    assert hold.healed_at is not None
+
+
+class _SlowOnce(FakeRuntime):
+    """An engine that once gives no answer in time."""
+
+    is_slow_after = 1_000
+    was_slow = False
+
+    def state(self, container: Container) -> ContainerState:
+        self.is_slow_after -= 1
+        if self.is_slow_after == 0:
+            self.was_slow = True
+            message = "no answer in time"
+            raise EngineUnreachable(message)
+        return super().state(container)

@@ -1,6 +1,7 @@
 """The run folder: written as it happens, without secrets, readable again."""
 
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from k2chaos.errors import UsageError
 from k2chaos.evidence.folder import BLOT, create_run_folder
 from k2chaos.evidence.reading import read_run
 from k2chaos.evidence.records import RECORDS
+from k2chaos.evidence.samples import Sample, SampleWriter
 
 NOW = datetime(2026, 11, 22, 15, 1, tzinfo=UTC)
 
@@ -86,6 +88,35 @@ def test_a_damaged_file_is_told_by_name(name: str, content: str, tmp_path: Path)
     (damage,) = read_run(folder.path).damage
 
     assert damage.startswith(name)
+
+
+def test_samples_are_read_back_and_their_damage_is_told_apart(tmp_path: Path) -> None:
+    folder = create_run_folder(tmp_path, "x", NOW)
+    path = folder.path / "samples.arrows"
+    assert None is read_run(folder.path).samples
+
+    writer = SampleWriter(path)
+    writer.append([Sample(NOW, "api", "newest_id", 42.0, "A")])
+    whole = path.stat().st_size
+    writer.append([Sample(NOW, "api", "newest_id", 43.0, "A")])
+    writer.close()
+    assert "" == read_run(folder.path).samples_damage
+
+    os.truncate(path, whole + 100)
+    evidence = read_run(folder.path)
+    assert evidence.samples is not None
+    assert 1 == evidence.samples.num_rows
+    assert evidence.samples_damage.startswith("samples.arrows: ")
+
+
+def test_samples_that_cannot_be_opened_are_damage(tmp_path: Path) -> None:
+    folder = create_run_folder(tmp_path, "x", NOW)
+    (folder.path / "samples.arrows").mkdir()
+
+    evidence = read_run(folder.path)
+
+    assert None is evidence.samples
+    assert evidence.samples_damage.startswith("samples.arrows: ")
 
 
 def test_a_missing_journal_is_damage(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from k2chaos.evidence.records import Window
 from k2chaos.judge.audit import audit
 from k2chaos.pipeline import Compose, Exchange, Pipeline
 from k2chaos.system.api import ApiClient
-from k2chaos.system.stages import Stages, open_stages, take_baseline
+from k2chaos.system.stages import Stages, open_stages
+from k2chaos.system.windows import read_window, take_baseline
 from tests.fakes.api import FakeApi, fake_api
 from tests.fakes.clock import FakeClock
 from tests.fakes.exchange import FakeExchange, fake_exchange
@@ -354,7 +355,7 @@ def test_the_window_of_a_run_is_read_at_every_stage_and_is_clean(lab: Lab) -> No
     window = stages.window_since(baseline)
     lab.flow("BTC", 31)
 
-    seen = {stage: stages.read_window(stage, window, baseline) for stage in STAGES}
+    seen = {stage: read_window(stages, stage, window, baseline) for stage in STAGES}
 
     assert Window({"BTC": 10}, {"BTC": 30, "DOGE": 5}) == window
     assert {"topic": 25, "table": 25, "api": 25} == {one: len(rows) for one, rows in seen.items()}
@@ -365,6 +366,16 @@ def test_the_window_of_a_run_is_read_at_every_stage_and_is_clean(lab: Lab) -> No
 STAGES = ("topic", "table", "api")
 
 
+def test_the_exchange_tells_the_content_of_what_it_emitted(lab: Lab) -> None:
+    """As the same digests as the other stages show of it."""
+    stages = lab.stages()
+    lab.flow("BTC", *range(1, 11))
+
+    rows = read_window(stages, "exchange", Window({"BTC": 3}, {"BTC": 8}), Baseline(time_of(0), {}))
+
+    assert [4, 5, 6, 7, 8] == rows["sequence"].to_pylist()
+
+
 def test_what_was_never_emitted_is_not_filtered_out(lab: Lab) -> None:
     stages = lab.stages()
     baseline = take_baseline(stages, lab.clock)
@@ -372,7 +383,7 @@ def test_what_was_never_emitted_is_not_filtered_out(lab: Lab) -> None:
     window = stages.window_since(baseline)
     lab.table.append(rows_of("FORGED", 1))
 
-    rows = stages.read_window("table", window, baseline)
+    rows = read_window(stages, "table", window, baseline)
 
     assert ["phantom"] == [one.anomaly for one in audit(window, {"table": rows})]
 
@@ -386,7 +397,7 @@ def test_without_exchange_the_window_is_what_the_first_stage_saw(lab: Lab) -> No
     lab.flow("OLD", 1_000_000)
     window = stages.window_since(baseline)
 
-    seen = {stage: stages.read_window(stage, window, baseline) for stage in STAGES}
+    seen = {stage: read_window(stages, stage, window, baseline) for stage in STAGES}
 
     assert Window({"BTC": 10}, {"BTC": 20}) == window
     assert () == audit(window, seen)
@@ -417,15 +428,19 @@ def test_a_baseline_without_offsets_makes_the_topic_unreadable(lab: Lab) -> None
     stages = lab.stages()
 
     with pytest.raises(StageBlind, match="no offsets"):
-        stages.read_window("topic", Window({}, {}), Baseline(lab.clock.now(), {}))
+        read_window(stages, "topic", Window({}, {}), Baseline(lab.clock.now(), {}))
 
 
-def test_read_window_knows_no_other_stage(lab: Lab) -> None:
+@pytest.mark.parametrize("stage", ["exchange", "topic", "table", "api", "moon"])
+def test_read_window_knows_no_other_stage(lab: Lab, stage: str) -> None:
     baseline = Baseline(lab.clock.now(), {}, {})
+    stages = lab.stages(**dict.fromkeys(["exchange", "topic", "table", "api"]))
 
-    for stages in (lab.stages(), lab.stages(api=None)):
-        with pytest.raises(Unsupported):
-            stages.read_window("exchange", Window({}, {}), baseline)
+    with pytest.raises(Unsupported):
+        read_window(stages, stage, Window({}, {}), baseline)
+
+
+def test_latency_without_an_api_is_unsupported(lab: Lab) -> None:
     with pytest.raises(Unsupported):
         lab.stages(api=None).api_latency_seconds()
 

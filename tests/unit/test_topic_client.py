@@ -3,7 +3,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, TopicPartition
 
 from k2chaos.errors import StageBlind, StageError, StageUnavailable
 from k2chaos.pipeline import Record, Sequence
@@ -86,20 +86,20 @@ def test_a_partition_without_a_starting_offset_is_read_from_its_beginning(
 
 
 @pytest.mark.parametrize(
-    "value",
+    "value, reason",
     [
-        None,
-        b"",
-        b"\x00\x00",
-        b"nonsense",
-        b"\x01" + encode("BTC", 2)[1:],
-        encode("BTC", 2, schema_id=99),
-        encode("BTC", 2)[:-20],
+        (None, "no value"),
+        (b"", "shorter than its header"),
+        (b"\x00\x00", "shorter than its header"),
+        (b"nonsense", "magic byte 110"),
+        (b"\x01" + encode("BTC", 2)[1:], "magic byte 1"),
+        (encode("BTC", 2, schema_id=99), "schema 99 is not registered"),
+        (encode("BTC", 2)[:-20], "not valid against schema 1"),
     ],
     ids=["tombstone", "empty", "short", "text", "magic", "schema", "cut"],
 )
-def test_a_value_that_does_not_decode_is_counted_and_never_raised(
-    topic: FakeTopic, value: bytes | None
+def test_a_value_that_does_not_decode_is_told_and_never_raised(
+    topic: FakeTopic, value: bytes | None, reason: str
 ) -> None:
     topic.put("BTC", 1)
     topic.put_raw(value)
@@ -107,7 +107,61 @@ def test_a_value_that_does_not_decode_is_counted_and_never_raised(
 
     read = client_of(topic).read(NOWHERE)
 
-    assert ([1, 3], 1) == (read.records["sequence"].to_pylist(), read.undecodable)
+    assert [1, 3] == read.records["sequence"].to_pylist()
+    assert [0, 2] == read.records["offset"].to_pylist()
+    told = {"partition": 0, "offset": 1, "reason": reason, "tag": None}
+    assert [told] == read.malformed.to_pylist()
+
+
+def test_a_value_of_ours_bears_its_tag(topic: FakeTopic) -> None:
+    topic.put_raw(b"nonsense", headers={"k2chaos": "abc"})
+    topic.flush()
+
+    assert ["abc"] == client_of(topic).read(NOWHERE).malformed["tag"].to_pylist()
+
+
+def test_the_content_of_a_record_comes_to_a_digest(topic: FakeTopic) -> None:
+    topic.put_raw(encode("BTC", 1, price=b"\x01\x02"))
+    topic.put_raw(encode("BTC", 1, price=b"\x00\x01\x02"))
+    topic.put_raw(encode("BTC", 1, price=b"\x01\x03"))
+    topic.flush()
+    record = dataclasses.replace(RECORD, content=("side", "price"))
+
+    first, same, other = (
+        TopicClient(topic.topic, record).read(NOWHERE).records["digest"].to_pylist()
+    )
+
+    assert first == same
+    assert first != other
+
+
+def test_letters_say_whose_they_are_and_why(topic: FakeTopic) -> None:
+    headers = {"reason": "undecodable", "partition": "3", "offset": "17"}
+    client = client_of(topic)
+    before = client.letter_offsets()
+    topic.put_raw(b"nonsense", topic=topic.topic.dlq, headers=headers)
+    topic.put_raw(encode("BTC", 7), topic=topic.topic.dlq)
+    topic.flush()
+
+    letters = client.read_letters(before).to_pylist()
+
+    nobody = {"key": None, "sequence": None, "event_time": None}
+    bitcoin = {"key": "BTC", "sequence": 7, "event_time": time_of(7)}
+    assert [
+        {"partition": 3, "offset": 17, "reason": "undecodable", **nobody},
+        {"partition": None, "offset": None, "reason": None, **bitcoin},
+    ] == letters
+
+
+def test_a_group_that_never_committed_has_no_offsets(topic: FakeTopic) -> None:
+    topic.put("BTC", 1, 2)
+    client = client_of(topic)
+    assert {} == client.committed()
+
+    sink = Consumer({"bootstrap.servers": topic.topic.bootstrap, "group.id": "sink"})
+    sink.commit(offsets=[TopicPartition(topic.name, 0, 2)], asynchronous=False)
+    assert {0: 2} == client.committed()
+    sink.close()
 
 
 def test_the_schema_is_asked_for_once(topic: FakeTopic) -> None:

@@ -152,11 +152,15 @@ def _settings(admin: Any, topic: str) -> dict[str, str]:
 
 
 def _group(admin: Any, lab: Lab) -> tuple[str, list[str]]:
-    """Its state, and each member: who, from where, with how many partitions."""
+    """
+    Its state, and each member: who, and with how many partitions.
+
+    Not from where: a sink that an impostor fenced ends itself, and comes back at another address.
+    """
     (asked,) = admin.describe_consumer_groups([lab.group]).values()
     group = asked.result(_SECONDS)
     members = [
-        f"{one.client_id} as {one.group_instance_id} from {one.host}, "
+        f"{one.client_id} as {one.group_instance_id}, "
         f"{len(one.assignment.topic_partitions) if one.assignment else 0} partitions"
         for one in group.members
     ]

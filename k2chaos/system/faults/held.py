@@ -17,6 +17,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from tenacity import Retrying, retry_if_exception_type
 from tenacity.wait import wait_exponential
@@ -28,6 +29,8 @@ from k2chaos.system.faults.at_once import at_once
 from k2chaos.system.faults.steps import HEAL_DEADLINE_SECONDS, Holding
 
 logger = logging.getLogger("chaostoolkit")
+
+_T = TypeVar("_T")
 
 __all__ = [
     "HEAL_DEADLINE_SECONDS",
@@ -202,7 +205,7 @@ def heal(hold: Hold, holding: Holding, watch_seconds: float = 0.0) -> None:
         _patiently(once, clock)
         while clock.monotonic() < started + watch_seconds:
             clock.wait(0.1)
-            if fault.observe(holding.system).active:
+            if _patiently(lambda: fault.observe(holding.system), clock).active:
                 _patiently(once, clock)
     except (TargetError, EngineUnreachable, FaultError) as error:
         with contextlib.suppress(RunError):  # what is loud below matters more than its record
@@ -222,7 +225,7 @@ def heal(hold: Hold, holding: Holding, watch_seconds: float = 0.0) -> None:
         raise
 
 
-def _patiently(once: Callable[[], None], clock: Clock) -> None:
+def _patiently(once: Callable[[], _T], clock: Clock) -> _T:
     until = clock.monotonic() + HEAL_DEADLINE_SECONDS
 
     def sleep(seconds: float) -> None:
@@ -235,4 +238,4 @@ def _patiently(once: Callable[[], None], clock: Clock) -> None:
         retry=retry_if_exception_type((TargetError, EngineUnreachable, FaultError)),
         reraise=True,
     )
-    retrying(once)
+    return retrying(once)

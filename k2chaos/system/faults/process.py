@@ -17,7 +17,7 @@ _DOWN = frozenset({"exited", "dead", "created", "missing"})
 LANDING_SECONDS = 2.0
 """For how long the engine may go on with a request whose sender is dead."""
 
-PAUSE_LEAD_SECONDS = 0.022
+PAUSE_LEAD_SECONDS = 0.020
 KILL_LEAD_SECONDS = 0.075
 HELPER_LEAD_SECONDS = 0.3
 """

@@ -1,15 +1,18 @@
 """
-What faults do to the topic and to the sink's group; looking at records is `k2chaos.system.topic`'s.
+Everything that speaks with the broker; the only importer of confluent_kafka.
 
-Beside that module this package is the only importer of confluent_kafka. `control` does it on a
-real broker, `members` joins groups, `wire` asks what librdkafka cannot.
+`log` reads a topic and leaves no trace. `control` does what faults do to the topic and to the
+sink's group, `members` joins groups, `wire` asks what librdkafka cannot.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from k2chaos.pipeline import Topic
+
+TAG_HEADER: Final = "k2chaos"
+"""The header that every record of ours bears; its value is the injection's tag."""
 
 
 @dataclass(frozen=True, slots=True)

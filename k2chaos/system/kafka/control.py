@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from k2chaos.clock import SystemClock
 from k2chaos.errors import TargetNotReady, Unsupported
 from k2chaos.pipeline import Topic
-from k2chaos.system.kafka import Member, SizeLimit
+from k2chaos.system.kafka import TAG_HEADER, Member, SizeLimit
 from k2chaos.system.kafka.members import ids_of, is_alive, member_options, start_member, stop_member
 from k2chaos.system.kafka.wire import Wire
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
 
 _SIZE: Final = "max.message.bytes"
-_HEADER: Final = "k2chaos"
 _BIGGEST: Final = 1_000_000_000
 _JOIN_SECONDS: Final = 20.0
 _RETURN_SECONDS: Final = 3.0
@@ -161,7 +160,7 @@ class KafkaControl:
                     self.topic.name,
                     value=value,
                     partition=0,
-                    headers={_HEADER: tag},
+                    headers={TAG_HEADER: tag},
                     on_delivery=lambda error, _message: said.append(error.name() if error else ""),
                 )
             producer.flush(self.seconds * 2)
@@ -169,7 +168,7 @@ class KafkaControl:
 
     def marked(self, tag: str, since: int) -> int:
         """Read the first partition from *since* to its end."""
-        wanted = (_HEADER, tag.encode())
+        wanted = (TAG_HEADER, tag.encode())
         return sum(wanted in (one.headers() or []) for one in self._read(since))
 
     def end_offset(self) -> int:

@@ -1,0 +1,242 @@
+"""
+How a pipeline came back from each fault: five phases, out of samples and events.
+
+``detected_seconds``: the first sample outside the steady band (see `k2chaos.judge.steady`).
+``service_seconds``: from here on every service runs and is healthy, and every stage answers.
+``flow_seconds``: newest ids rise again at the last stage, after they stood still beyond the band.
+``caught_up_seconds``: every record emitted up to the heal (to the first look after it) is at the
+last stage. ``fresh_seconds``: from here on the last stage is inside its freshness budget.
+
+Each counts from when the effect of the fault began, and from when it ended (`from_heal`; below 0 is
+before that), as exactly as the evidence knows. What was never lost counts from the injection: 0.
+``None`` is never: not until the samples end, or until the next fault begins after this one's end. A
+phase that nobody measured has no entry. The last stage stands for all: it is what users see.
+
+A phase is known to within one sampling interval: it is the first sample that shows it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from k2chaos.evidence.reading import RunEvidence
+from k2chaos.judge.series import Floats, Samples, Series, seconds_of
+from k2chaos.judge.steady import SteadyBand, first_breach, standstills, steady_band
+from k2chaos.judge.story import Story, effect_of, steady_until, story_of
+
+PHASES: Final = (
+    "detected_seconds",
+    "service_seconds",
+    "flow_seconds",
+    "caught_up_seconds",
+    "fresh_seconds",
+)
+
+_ENGINE: Final = "engine"
+_AWAITED: Final = ("service_seconds", "caught_up_seconds", "fresh_seconds")
+_TOGETHER_SECONDS: Final = 0.001
+"""Ids of one look may differ by so much in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """What the phases are read from."""
+
+    samples: Samples
+    stages: Sequence[str]
+    band: SteadyBand
+    budget: float | None
+
+    @property
+    def last(self) -> str:
+        return self.stages[-1]
+
+
+def recoveries(evidence: RunEvidence, name: str) -> list[dict[str, Any] | None]:
+    """
+    The recovery from each event called *name* (``fault`` or ``injection``), in their order.
+
+    Returns:
+        As it stands in ``verdict.json``; ``None`` where nothing is known. What the samples do not
+        tell is taken from `await_recovery`, which looked for itself.
+    """
+    view = _view(evidence)
+    return [_recovery(evidence, view, event) for event in evidence.events_named(name)]
+
+
+def _view(evidence: RunEvidence) -> _View | None:
+    """``None`` without samples, or without anything to hold them against."""
+    pipeline = evidence.run.get("pipeline", {})
+    stages = tuple(pipeline.get("stages") or ())
+    if evidence.samples is None or not evidence.samples.num_rows or not stages:
+        return None
+    samples = Samples(evidence.samples)
+    band = steady_band(samples, stages, steady_until(evidence))
+    return _View(samples, stages, band, pipeline.get("budgets", {}).get("freshness_seconds"))
+
+
+def _recovery(
+    evidence: RunEvidence, view: _View | None, event: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    begin, end = effect_of(event)
+    phases = _awaited(evidence, event)
+    story = story_of(evidence, event)
+    extent: dict[str, float | None] = {}
+    if view is not None and story is not None:
+        phases |= dict(_phases(view, story))
+        extent = _extent(view, story)
+    if begin is None or not (phases or extent):
+        return None
+    return {
+        "from_injection": _counted(phases, begin),
+        "from_heal": _counted(phases, end),
+        "worst_freshness_seconds": extent.get("worst"),
+        "over_budget_area": extent.get("area"),
+    }
+
+
+def _counted(phases: Mapping[str, float | None], since: float | None) -> dict[str, float | None]:
+    """Every phase that was measured, in seconds from *since*."""
+    if since is None:
+        return {}
+    measured = ((name, phases[name]) for name in PHASES if name in phases)
+    return {name: None if at is None else round(at - since, 3) for name, at in measured}
+
+
+def _awaited(evidence: RunEvidence, event: Mapping[str, Any]) -> dict[str, float | None]:
+    """When `await_recovery`, called next after the fault, saw each phase; empty: it was not."""
+    awaited = next(
+        (one for one in evidence.events_named("recovery") if one["at"] >= event["at"]), {}
+    )
+    called = seconds_of(awaited.get("called_at"))
+    if called is None:
+        return {}
+    return {
+        name: None if awaited.get(name) is None else called + awaited[name] for name in _AWAITED
+    }
+
+
+def _phases(view: _View, story: Story) -> Iterator[tuple[str, float | None]]:
+    """When each phase that can be told was reached."""
+    if view.band.is_known:
+        yield (
+            "detected_seconds",
+            first_breach(view.samples, view.stages, view.band, story.begin, story.until),
+        )
+    services = _services(view.samples)
+    if services:
+        attempts = [view.samples.series(stage, "attempt_seconds") for stage in view.stages]
+        bad = [(one, one.values > 0) for one in services]
+        bad += [(one, np.isnan(one.values)) for one in attempts]
+        yield "service_seconds", _latest([_well_since(one, mask, story) for one, mask in bad])
+    if view.last in view.band.standstill:
+        yield "flow_seconds", _flow(view, story)
+    yield from _caught_up(view, story)
+    ages = view.samples.series(view.last, "freshness_seconds").known()
+    if view.budget is not None and len(ages.between(story.begin, story.until)):
+        yield "fresh_seconds", _well_since(ages, ages.values > view.budget, story)
+
+
+def _services(samples: Samples) -> list[Series]:
+    """Series that are above 0 while a service does not run or is not healthy."""
+    impaired = samples.series(_ENGINE, "impaired_services")
+    if len(impaired):
+        return [impaired]
+    states = [
+        series
+        for quantity in ("running", "healthy")
+        for series in samples.by_key(_ENGINE, quantity).values()
+    ]
+    return [Series(one.at, 1.0 - one.values) for one in states]
+
+
+def _well_since(series: Series, is_bad: Any, story: Story) -> float | None:
+    """From when on to the end no sample is bad; the injection where none was, ``None``: never."""
+    inside = (series.at >= story.begin) & (series.at <= story.until)
+    bad = np.flatnonzero(inside & is_bad)
+    if not bad.size:
+        return story.begin
+    good = np.flatnonzero(inside[bad[-1] + 1 :])
+    return float(series.at[bad[-1] + 1 + good[0]]) if good.size else None
+
+
+def _latest(moments: Sequence[float | None]) -> float | None:
+    """The latest of *moments*; never, where one of them is."""
+    return None if None in moments else max(one for one in moments if one is not None)
+
+
+def _flow(view: _View, story: Story) -> float | None:
+    """
+    The end of the first standstill beyond the band that outlasts the fault, or else of the last
+    one: flow is resumed when it first comes back with the fault gone.
+    """
+    bound = view.band.standstill[view.last]
+    found = standstills(view.samples, view.last, story.until, is_first=len(view.stages) == 1)
+    ends = [
+        one.end
+        for one in found
+        if (one.end or story.until) - one.begin > bound and (one.end or np.inf) > story.begin
+    ]
+    if not ends:
+        return story.begin
+    healed = story.begin if story.end is None else story.end
+    return next((one for one in ends if one is None or one >= healed), ends[-1])
+
+
+def _caught_up(view: _View, story: Story) -> Iterator[tuple[str, float | None]]:
+    wanted = _emitted(view, story)
+    if not wanted:
+        return
+    shown = view.samples.by_key(view.last, "newest_id")
+    moments = [
+        _reached(shown[key].known(), last, story) if key in shown else None
+        for key, last in wanted.items()
+    ]
+    yield "caught_up_seconds", _latest(moments)
+
+
+def _emitted(view: _View, story: Story) -> dict[str, float]:
+    """By key what the first stage showed at its first look after the heal; empty: nobody knows."""
+    if story.end is None:
+        return {}
+    by_key = view.samples.by_key(view.stages[0], "newest_id")
+    looks = [one.between(story.end, story.until).known().at for one in by_key.values()]
+    first = min((float(at[0]) for at in looks if at.size), default=None)
+    if first is None:
+        return {}
+    newest = {key: one.last_before(first + _TOGETHER_SECONDS) for key, one in by_key.items()}
+    return {key: last for key, last in newest.items() if last}
+
+
+def _reached(shown: Series, last: float, story: Story) -> float | None:
+    """From when on the newest id is at least *last*."""
+    before = shown.last_before(story.begin)
+    if before is not None and before >= last:
+        return story.begin
+    is_behind = shown.values < last
+    since = _well_since(shown, is_behind, story)
+    if since != story.begin:
+        return since
+    # Nothing behind was seen since the injection: the first sample is what shows it.
+    inside = shown.between(story.begin, story.until)
+    return float(inside.at[0]) if len(inside) else None
+
+
+def _extent(view: _View, story: Story) -> dict[str, float | None]:
+    """How stale the last stage became, and for how long by how much beyond the budget."""
+    ages = view.samples.series(view.last, "freshness_seconds").between(story.begin, story.until)
+    ages = ages.known()
+    if not len(ages):
+        return {}
+    area = None
+    if view.budget is not None:
+        over = np.maximum(ages.values - view.budget, 0.0)
+        area = round(_area(ages.at, over), 3)
+    return {"worst": round(float(ages.values.max()), 3), "area": area}
+
+
+def _area(at: Floats, values: Floats) -> float:
+    """Under the line through the samples."""
+    return float(np.sum(np.diff(at) * (values[1:] + values[:-1]) / 2.0))

@@ -1,0 +1,46 @@
+"""
+Values in the topic that are no record, and what became of them.
+
+A value is judged by where it lies; whether it is in the table nobody can say. A pipeline that
+cannot read a value has to put it into the dead-letter topic: one that the sink's group has passed,
+and of which no letter tells, was dropped, which is a loss. What k2chaos wrote itself (an injection;
+it bears a tag) is no fault of the source, but must not be dropped either.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from k2chaos.evidence.finding import Anomaly, Finding
+from k2chaos.judge.audit import EXAMPLES, Beside
+
+
+def value_findings(beside: Beside) -> Iterator[Finding]:
+    """Find values that are not valid (``schema``), and those that were dropped (``lost``)."""
+    if beside.malformed is None:
+        return
+    rows = beside.malformed.to_pylist()
+    yield from _of_values("schema", "topic", "source", [row for row in rows if row["tag"] is None])
+    if beside.letters is not None and beside.committed is not None:
+        lettered = _places(beside.letters)
+        dropped = [
+            row
+            for row in rows
+            if (row["partition"], row["offset"]) not in lettered
+            and row["offset"] < beside.committed.get(row["partition"], 0)
+        ]
+        yield from _of_values("lost", "table", "sink", dropped)
+
+
+def _places(letters: pa.Table) -> set[tuple[int | None, int | None]]:
+    return set(zip(letters["partition"].to_pylist(), letters["offset"].to_pylist(), strict=True))
+
+
+def _of_values(
+    anomaly: Anomaly, stage: str, at: str, rows: list[Mapping[str, Any]]
+) -> Iterator[Finding]:
+    if rows:
+        named = ("partition", "offset", "reason")
+        examples = [{name: row[name] for name in named} for row in rows[:EXAMPLES]]
+        yield Finding(anomaly, stage, at, len(rows), tuple(examples))

@@ -1,0 +1,239 @@
+"""
+One topic as a log that is read and not touched.
+
+Rules: reading leaves no trace (partitions are assigned, no group is joined, nothing is committed);
+only committed records count; every call ends within its deadline, whatever the broker does.
+"""
+
+import functools
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
+
+from k2chaos.clock import Clock
+from k2chaos.errors import StageBlind, StageUnavailable
+from k2chaos.pipeline import Topic
+from k2chaos.system.tail import Span
+
+if TYPE_CHECKING:
+    from confluent_kafka import Consumer, KafkaError, Message
+
+_EARLIEST: Final = -2
+_LATEST: Final = -1
+_BATCH: Final = 10_000
+_EVENTS: Final = 64
+"""How many to ask for when only the ends of partitions are awaited."""
+
+
+class Entry(NamedTuple):
+    """One record as it lies in the log; ``headers`` in their order, with repetitions."""
+
+    partition: int
+    offset: int
+    value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...] = ()
+
+    def header(self, name: str) -> str:
+        """The first header of that name as text; empty where there is none."""
+        values = (value for one, value in self.headers if one == name and value is not None)
+        return next(values, b"").decode(errors="replace")
+
+
+@functools.cache
+def _kafka() -> Any:
+    """The client library; 80 ms, paid when it is needed."""
+    import confluent_kafka
+
+    return confluent_kafka
+
+
+class Log:
+    """
+    Reads the topic called *name*. One call at a time.
+
+    Args:
+        topic: Where it is, with librdkafka's options for SASL and TLS.
+        seconds: How long the broker may take for one answer; reading goes on for as long as
+            something comes at least so often.
+        clock: What limits are measured with.
+    """
+
+    def __init__(self, topic: Topic, name: str, seconds: float, clock: Clock) -> None:
+        """Connect to nothing yet."""
+        self.topic = topic
+        self.name = name
+        self.seconds = seconds
+        self._clock = clock
+        self._consumer: Consumer | None = None
+        self._trouble = ""
+
+    def first_offsets(self) -> dict[int, int]:
+        """By partition, the offset of its first record."""
+        return self._offsets(_EARLIEST)
+
+    def end_offsets(self) -> dict[int, int]:
+        """By partition, the offset that the next committed record will lie at or behind."""
+        return self._offsets(_LATEST)
+
+    def offsets_at(self, milliseconds: int) -> dict[int, int]:
+        """By partition, the offset of its first record of that Unix time or later, else its end."""
+        ends = self.end_offsets()
+        found = self._offsets(milliseconds)
+        return {one: offset if offset >= 0 else ends[one] for one, offset in found.items()}
+
+    def committed(self, partitions: Mapping[int, int]) -> dict[int, int]:
+        """By partition, the offset that the sink's group committed; one that it never did lacks."""
+        kafka = _kafka()
+        options = {**self.topic.options, **self._options(), "group.id": self.topic.group}
+        asking = kafka.Consumer(options)  # it subscribes to nothing, so it joins nothing
+        try:
+            asked = [kafka.TopicPartition(self.name, number) for number in partitions]
+            answers = asking.committed(asked, timeout=self.seconds)
+            return {one.partition: one.offset for one in answers if one.offset >= 0}
+        finally:
+            asking.close()
+
+    def entries(self, spans: Mapping[int, Span]) -> Iterator[Entry]:
+        """The records of *spans*, partition after partition."""
+        opened = {number: span for number, span in spans.items() if span[0] < span[1]}
+        found: dict[int, list[Entry]] = {number: [] for number in opened}
+        consumer = self._connected()
+        consumer.assign(
+            [_kafka().TopicPartition(self.name, one, start) for one, (start, _) in opened.items()]
+        )
+        try:
+            self._consume(consumer, opened, found)
+        finally:
+            consumer.unassign()
+        return (entry for one in sorted(found) for entry in found[one])
+
+    def close(self) -> None:
+        """Disconnect."""
+        if self._consumer is not None:
+            self._consumer.close()
+            self._consumer = None
+
+    def _consume(
+        self, consumer: "Consumer", spans: Mapping[int, Span], found: dict[int, list[Entry]]
+    ) -> None:
+        """Read until every partition has reached the end of its span."""
+        ends = {number: end for number, (_, end) in spans.items()}
+        patience = self._clock.monotonic() + self.seconds
+        # librdkafka waits until it has as many as asked for: ask for no more than there can be.
+        expected = sum(end - start for start, end in spans.values())
+        while ends:
+            count = min(_BATCH, expected if expected > 0 else _EVENTS)
+            messages = consumer.consume(count, timeout=0.05)
+            expected -= len(messages)
+            for message in messages:
+                self._take(message, ends, found)
+            if messages:
+                patience = self._clock.monotonic() + self.seconds
+            elif self._clock.monotonic() > patience:
+                where = ", ".join(str(one) for one in sorted(ends))
+                said = f"{self}: nothing came for {self.seconds:g} s from partitions {where}"
+                raise StageUnavailable(said, "timeout")
+
+    def _take(
+        self, message: "Message", ends: dict[int, int], found: dict[int, list[Entry]]
+    ) -> None:
+        """
+        One message or one event of a partition.
+
+        The end is reached by a record at or behind it, or by the broker's word that the partition
+        ends there: the last offsets may be transaction markers, which are never delivered.
+        """
+        number, offset = message.partition(), message.offset()
+        error = message.error()
+        if error is not None and error.code() != _kafka().KafkaError._PARTITION_EOF:  # noqa: SLF001 - so named
+            self._raise(error, f"reading partition {number}")
+        if number is None or offset is None or number not in ends:
+            return
+        if error is None and offset < ends[number]:
+            headers: Any = message.headers() or ()
+            found[number].append(Entry(number, offset, message.value(), tuple(headers)))
+        if offset >= ends[number] - (error is None):
+            del ends[number]
+
+    def _offsets(self, which: int) -> dict[int, int]:
+        """The first, the next, or the offset of a time, of every partition; a request a broker."""
+        consumer = self._connected()
+        known = consumer.list_topics(self.name, timeout=self.seconds).topics[self.name]
+        if known.error is not None:
+            self._raise(known.error, "asking for its partitions")
+        asked = [_kafka().TopicPartition(self.name, number, which) for number in known.partitions]
+        answers = consumer.offsets_for_times(asked, timeout=self.seconds)
+        for answer in answers:
+            if answer.error is not None:
+                self._raise(answer.error, f"asking for offsets of partition {answer.partition}")
+        return {answer.partition: answer.offset for answer in answers}
+
+    def _connected(self) -> "Consumer":
+        if self._consumer is None:
+            self._consumer = _kafka().Consumer({**self.topic.options, **self._options()})
+        return self._consumer
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            "bootstrap.servers": self.topic.bootstrap,
+            "client.id": "k2chaos",
+            # Never joined: librdkafka wants a name before it lets anybody read.
+            "group.id": f"k2chaos-{uuid.uuid4().hex}",
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "enable.partition.eof": True,
+            "isolation.level": "read_committed",
+            # Reading from elsewhere than asked would be taken for loss.
+            "auto.offset.reset": "error",
+            # A look must not wait behind the long poll of the look before it.
+            "fetch.wait.max.ms": 20,
+            # The default backs off to 10 s and would be taken for the broker's.
+            "reconnect.backoff.ms": 50,
+            "reconnect.backoff.max.ms": 250,
+            "socket.connection.setup.timeout.ms": 2000,
+            "log_level": 0,
+            "error_cb": self._remember,
+        }
+
+    def _remember(self, error: "KafkaError") -> None:
+        # That all brokers are down follows from what was said before, and says less. A cause is
+        # reported once and not again while it lasts: it is kept until a look succeeds.
+        if error.name() != "_ALL_BROKERS_DOWN":
+            self._trouble = error.str()
+
+    @contextmanager
+    def translating(self, what: str) -> Iterator[None]:
+        """Turn librdkafka's exceptions into ours."""
+        try:
+            yield
+            self._trouble = ""
+        except _kafka().KafkaException as error:
+            self._raise(error.args[0], what)
+
+    def _raise(self, error: "KafkaError", what: str) -> NoReturn:
+        if self._consumer is not None:
+            self._consumer.poll(0)  # serves the error callback, which knows more
+        name, said = error.name(), f"{error.str()} {self._trouble}".strip()
+        message = f"{self}: {what}: {name}: {said}"
+        if "AUTH" in name or "SSL" in name or "uthentication" in said:
+            message += "; check topic.options (SASL, TLS) in the pipeline file"
+            raise StageBlind(message, "credentials")
+        if name == "_INVALID_ARG":
+            message += "; check topic.options in the pipeline file"
+            raise StageBlind(message, "options")
+        if "OFFSET" in name:
+            message += "; the offsets asked for are gone: retention, or the topic was made anew"
+            raise StageBlind(message, "offsets gone")
+        raise StageUnavailable(message, self._reason(name, said))
+
+    def _reason(self, name: str, said: str) -> str:
+        if "refused" in said:
+            return "refused"
+        if name == "_TRANSPORT":
+            return "broken" if self._trouble else "timeout"
+        return "timeout" if "TIMED_OUT" in name else name.strip("_").lower()
+
+    def __str__(self) -> str:
+        """The topic and its address, for messages."""
+        return f"topic {self.name} at {self.topic.bootstrap}"
