@@ -74,7 +74,8 @@ def compare(expected: Expected, verdict: Mapping[str, Any]) -> Row:
     outcome = str(verdict.get("verdict", "no verdict"))
     reasons = [one["code"] for one in verdict.get("reasons", ())]
     wanted = (expected.anomaly, expected.stage, expected.at)
-    findings = verdict.get("findings", ())
+    # What was wrong before the fault is no success of the experiment.
+    findings = [one for one in verdict.get("findings", ()) if not one["before_fault"]]
     matching = [one for one in findings if (one["anomaly"], one["stage"], one["at"]) == wanted]
     if matching or expected.reason in reasons:
         count = sum(one["count"] for one in matching) if matching else None

@@ -13,7 +13,14 @@ STUCK = Expected("a-bug", "query_api", "api-pause", reason="never-recovered")
 
 
 def finding(**changes: Any) -> dict[str, Any]:
-    return {"anomaly": "lost", "stage": "api", "at": "serving", "count": 7, **changes}
+    return {
+        "anomaly": "lost",
+        "stage": "api",
+        "at": "serving",
+        "count": 7,
+        "before_fault": False,
+        **changes,
+    }
 
 
 def verdict(word: str, *findings: Mapping[str, Any], code: str = "promise-broken") -> Any:
@@ -45,6 +52,7 @@ def test_a_finding_of_the_right_kind_in_a_failed_run_counts() -> None:
         (finding(stage="table", at="sink"), "lost in the table, at sink; promise-broken"),
         (finding(anomaly="stale"), "stale in the api, at serving; promise-broken"),
         (finding(at="source"), "lost in the api, at source; promise-broken"),
+        (finding(before_fault=True), "promise-broken"),
     ],
 )
 def test_a_finding_of_another_kind_does_not(seen: dict[str, Any], told: str) -> None:
