@@ -8,13 +8,14 @@ EXPERIMENTS ?= experiments/broker-restart.json experiments/sink-kill.json experi
 .DEFAULT_GOAL := help
 .PHONY: help setup engine check format docs test fuzz lab lab-down demo chaos bench soak failing-well lock clean
 .PHONY: test-e2e test-e2e-pipeline test-e2e-health test-e2e-freshness test-e2e-scenarios test-e2e-changed test-e2e-foreign
-.PHONY: tour residue validate-pipeline e2e-report e2e-soak e2e-criteria
+.PHONY: bugs tour residue validate-pipeline e2e-report e2e-soak e2e-criteria
 
 # The end-to-end suite brings the lab up itself, where it is not; `make test` leaves it out.
 E2E     := $(BIN)/python -m pytest
 E2ETOOL := $(BIN)/python -m tools.e2e
 RUNS    ?= 50
 FUZZ    ?= 100000
+BUGS    ?=
 FILE    ?= pipelines/k2.yaml
 BASE    ?= main
 N       ?= 1000
@@ -103,6 +104,9 @@ chaos: lab ## Run every experiment
 
 bench: $(VENV)/.installed ## Measure what the docs quote, on a running lab (about six minutes)
 	@for script in audit lab rate api; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+
+bugs: setup ## Every bug on purpose, one by one, and whether its experiment finds it (BUGS=name,name: some)
+	@$(BIN)/python -m tools.bugs $(BUGS)
 
 tour: setup ## Every fault once on the lab, by the real command line; a table of what was seen
 	@$(BIN)/python -m tools.tour
