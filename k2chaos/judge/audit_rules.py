@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 from typing import Final
 
-from k2chaos.judge.case import Case
+from k2chaos.judge.case import Case, Rule
 from k2chaos.judge.promise import breaks_promise, told
-from k2chaos.judge.rules import Rule
 
 
 def _broken(case: Case) -> Iterator[str]:
