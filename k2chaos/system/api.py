@@ -125,9 +125,7 @@ class ApiClient:
             yield _within(page, oldest + _MICROSECOND, until)
             until = oldest
 
-    def _ask(
-        self, key: str, query: Mapping[str, str | int], http: HttpClient | None = None
-    ) -> Any:
+    def _ask(self, key: str, query: Mapping[str, str | int], http: HttpClient | None = None) -> Any:
         """Ask for records of *key*; of one that the API has never seen there are none."""
         asked = {self.record.key: key, **query}
         answer = (http or self._http).get_json(self._path, asked, accept=frozenset({404}))
