@@ -16,7 +16,7 @@ from k2chaos.system.api import ApiClient
 from k2chaos.system.engine_view import EngineView, Happening
 from k2chaos.system.exchange import ExchangeClient
 from k2chaos.system.observer.api_look import ApiLook, HealthLook
-from k2chaos.system.observer.engine_look import ENGINE, EngineListener, EngineLook
+from k2chaos.system.observer.engine_look import ENGINE, EngineListener, EngineLook, UsesLook
 from k2chaos.system.observer.exchange_look import ExchangeLook
 from k2chaos.system.observer.gauge import AgainstExchange, AgainstItself, Gauge, Unaided
 from k2chaos.system.observer.notebook import Notebook
@@ -125,6 +125,8 @@ def observe_engine(
     """Look at the containers once a second, and *tell* what happens to them."""
     look = EngineLook(pipeline, reach, clock)
     observation.watch(look, ENGINE, ENGINE_SECONDS, AFTER_EXCHANGE_SECONDS)
+    uses = UsesLook(look.running, reach, clock)
+    observation.watch(uses, "uses", ENGINE_SECONDS, ENGINE_SECONDS / 2)
     observation.listen(EngineListener(pipeline, reach, tell, clock).listen)
 
 
