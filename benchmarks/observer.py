@@ -103,7 +103,8 @@ def _tell(stage: str, attempts: pa.Table, period: float) -> list[str]:
 
 def _drift(began: np.ndarray, period: float) -> float:
     """By how much the grid runs away, in seconds a second."""
-    lateness = began - period * np.round(began / period)
+    phase = np.angle(np.exp(2j * np.pi * began / period).mean()) / (2 * np.pi) * period
+    lateness = began - phase - period * np.round((began - phase) / period)
     bins = np.array_split(np.arange(began.size), _BINS)
     least = [one[np.argmin(lateness[one])] for one in bins if one.size]
     return float(np.polyfit(began[least], lateness[least], 1)[0])

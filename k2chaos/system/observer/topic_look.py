@@ -8,7 +8,7 @@ took; the records have come by then, or are not visible.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from k2chaos.evidence.freshness import Sighting, advance, newest_of
+from k2chaos.evidence.freshness import Sighting, advance
 from k2chaos.pipeline import Record, Topic
 from k2chaos.system.avro import Decoder
 from k2chaos.system.kafka.following import Follower
@@ -60,7 +60,7 @@ class TopicLook:
         assert self._follower is not None, "followed before"
         self._values += self._follower.taken()
         if self._values:
-            advance(self._newest, newest_of(self._decoder.decode(self._values).records))
+            advance(self._newest, self._decoder.newest(self._values))
             self._values = []
         if self._follower.is_broken:
             self._follower.close()
