@@ -23,6 +23,7 @@ import pytest
 import yaml
 
 from k2chaos.clock import SystemClock
+from k2chaos.evidence.reading import RunEvidence, read_run
 from k2chaos.system.engine import DockerRuntime
 from k2chaos.system.engine_lock import LOCK, Mark
 from k2chaos.system.runtime import Container
@@ -150,6 +151,10 @@ class Desk:
         verdict: dict[str, Any] = json.loads(path.read_text())
         return verdict
 
+    def evidence(self) -> RunEvidence:
+        (path,) = (self.folder / "journals").glob("*/verdict.json")
+        return read_run(path.parent)
+
     def codes(self) -> set[str]:
         return {reason["code"] for reason in self.verdict()["reasons"]}
 
@@ -257,6 +262,13 @@ def test_a_fault_that_harms_nothing_passes_with_its_witness(desk: Desk) -> None:
     assert 0.95 <= fault["achieved_seconds"], "the heal is sent ahead, by what the way takes"
     assert verdict["records"]["expected"] == verdict["records"]["api"] > 200
     assert fault["recovery"]["from_injection"]["fresh_seconds"] >= 0
+    evidence = desk.evidence()
+    assert evidence.samples is not None
+    assert {*evidence.run["pipeline"]["stages"], "engine"} == {
+        *evidence.samples["stage"].to_pylist()
+    }
+    happened = [one["action"] for one in evidence.events_named("engine")]
+    assert ["pause", "unpause"] == happened, "as the engine told it, to the observer"
 
 
 def test_no_secret_is_in_the_evidence(desk: Desk) -> None:
