@@ -116,6 +116,11 @@ def read_outcome(name: str, claim: str, report: Path, ending: Ending) -> Outcome
     return outcome
 
 
+def of_verdict(name: str, verdict: Mapping[str, Any], folder: str) -> Outcome:
+    """The outcome that a ``verdict.json`` tells by itself."""
+    return _with_verdict(Outcome(name, "", "inconclusive", folder=folder), verdict)
+
+
 def of_upstream(name: str, claim: str, ending: Ending) -> Outcome:
     """The outcome of an experiment that does not use k2chaos: upstream's exit code decides."""
     reasons = () if ending.code == 0 else (Reason("upstream", f"Chaos Toolkit {ending}"),)
