@@ -138,7 +138,8 @@ class Log:
         try:
             self._consume(consumer, opened, found)
         finally:
-            consumer.unassign()
+            if self._consumer is consumer:
+                consumer.unassign()
         return (entry for one in sorted(found) for entry in found[one])
 
     def close(self) -> None:
@@ -166,6 +167,7 @@ class Log:
             elif self._clock.monotonic() > patience:
                 where = ", ".join(str(one) for one in sorted(ends))
                 said = f"{self}: nothing came for {self.seconds:g} s from partitions {where}"
+                self.close()
                 raise StageUnavailable(said, "timeout")
 
     def _take(
@@ -245,7 +247,11 @@ class Log:
         if "OFFSET" in name:
             message += "; the offsets asked for are gone: retention, or the topic was made anew"
             raise StageBlind(message, "offsets gone")
-        raise StageUnavailable(message, self._reason(name, said))
+        reason = self._reason(name, said)
+        if reason == "timeout":
+            # A broker that was frozen may leave a client behind that asks for ever in vain.
+            self.close()
+        raise StageUnavailable(message, reason)
 
     def _reason(self, name: str, said: str) -> str:
         if "refused" in said:
