@@ -127,7 +127,7 @@ def listening(engine: FakeEngineView) -> Iterator[list[Happening]]:
     thread = threading.Thread(target=listener.listen, args=(over,), daemon=True)
     thread.start()
     try:
-        wait_until(lambda: engine.opened == 1, "the listener listens")
+        wait_until(lambda: engine.opened, "the listener listens")
         yield heard
     finally:
         over.set()
@@ -150,17 +150,19 @@ def test_what_happened_while_the_engine_was_away_is_heard_once_it_is_back_and_no
     engine: FakeEngineView,
 ) -> None:
     with listening(engine) as heard:
+        engine.clock.seconds += 10.0
         happened = [engine.happen("kafka-1", "kill")]
         wait_until(lambda: heard, "it was heard")
         engine.is_away = True
         engine.go_away()
         happened += [engine.happen("kafka-1", "die", 137), engine.happen("postgres-1", "die", 137)]
         engine.is_away = False
-        wait_until(lambda: engine.opened >= 2, "the listener listens again")
+        wait_until(lambda: len(engine.opened) >= 2, "the listener listens again")
         happened.append(engine.happen("kafka-1", "start"))
         wait_until(lambda: len(heard) == 4, "all of it was heard")
 
         assert happened == heard
+        assert happened[0].at == engine.opened[1], "no more is asked for than was not heard"
 
 
 def test_what_happened_before_the_run_is_none_of_its_business(engine: FakeEngineView) -> None:
