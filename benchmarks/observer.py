@@ -4,7 +4,7 @@ The observer beside a running lab: what it costs, and whether it keeps to its gr
 ``python benchmarks/observer.py [seconds]`` on a running lab; ends with 1 where a promise is missed.
 
 A look began when its sample was made, less how long it took; how far that lies behind its tick is
-its lateness. Drift is the slope of a line through the least lateness of each twelfth of the time:
+its lateness. Drift is the slope of a line through the least lateness of each part of the time:
 what made others later was the machine.
 """
 
@@ -103,9 +103,11 @@ def _tell(stage: str, attempts: pa.Table, period: float) -> list[str]:
 
 def _drift(began: np.ndarray, period: float) -> float:
     """By how much the grid runs away, in seconds a second."""
-    phase = np.angle(np.exp(2j * np.pi * began / period).mean()) / (2 * np.pi) * period
-    lateness = began - phase - period * np.round((began - phase) / period)
-    bins = np.array_split(np.arange(began.size), _BINS)
+    middle = np.angle(np.exp(2j * np.pi * began / period).mean()) / (2 * np.pi) * period
+    usual = middle + np.median((began - middle + period / 2) % period) - period / 2
+    early = period / 10  # the rest of a period is for those that are late
+    lateness = (began - usual + early) % period - early
+    bins = np.array_split(np.arange(began.size), np.clip(began.size // 15, 3, _BINS))
     least = [one[np.argmin(lateness[one])] for one in bins if one.size]
     return float(np.polyfit(began[least], lateness[least], 1)[0])
 
