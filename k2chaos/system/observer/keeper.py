@@ -14,9 +14,9 @@ from k2chaos.system.observer.process import FAILED, READY
 
 logger = logging.getLogger("chaostoolkit")
 
-START_SECONDS: Final = 30.0
+START_SECONDS: Final = 60.0
 """Until it observes: it imports every client, and looks at everything once."""
-END_SECONDS: Final = 5.0
+END_SECONDS: Final = 15.0
 _FAILED_EVENT: Final = "observer-failed"
 
 
