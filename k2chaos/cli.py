@@ -13,6 +13,7 @@ from typing import Final
 import click
 
 from k2chaos.cli_faults import heal, status, stop
+from k2chaos.cli_judge import judge
 from k2chaos.cli_lab import lab
 from k2chaos.last_line import exit_code_of
 
@@ -265,5 +266,5 @@ def audit(pipeline: str | None, *, since: str, until: str | None, as_json: bool)
     return EXIT_CODES[document["verdict"]]
 
 
-for command in (heal, stop, status, lab):
+for command in (judge, heal, stop, status, lab):
     cli.add_command(command)

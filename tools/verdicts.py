@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from k2chaos.evidence.finding import ANOMALIES, Anomaly, Finding
 from k2chaos.evidence.phases import PHASES
 from k2chaos.judge import steady
+from k2chaos.judge.audit_rules import AUDIT_RULES
 from k2chaos.judge.promise import breaks_promise
 from k2chaos.judge.rules import RULES
 from k2chaos.launch.outcome import EXIT_CODES
@@ -19,6 +20,12 @@ A run ends with one of three verdicts. It is held against every row below; every
 is told in `verdict.json`, and the worst decides: fail beats inconclusive beats pass. No row says
 pass: a pass is what is left when none has anything to say. `k2chaos judge journals/<run>` judges a
 stored run again, offline, and finds the same.
+"""
+
+_AUDIT = """\
+## Audits
+
+What decides of `k2chaos audit`, which breaks nothing and declares no fault.
 """
 
 _EXIT = """\
@@ -52,6 +59,11 @@ def page() -> str:
     parts = [
         _HEAD,
         *(_rules(outcome) for outcome in ("fail", "inconclusive")),
+        _AUDIT,
+        _table(
+            ("reason", "outcome", "means"),
+            ((f"`{rule.code}`", rule.outcome, rule.means) for rule in AUDIT_RULES),
+        ),
         _EXIT,
         _table(("exit code", "means"), ((str(code), word) for word, code in EXIT_CODES.items())),
         _PHASES,
