@@ -156,8 +156,8 @@ def _word(text: str) -> str | None:
 
 def _took(document: Mapping[str, Any]) -> float | None:
     """From the start of the run to its end, in seconds."""
-    started, ended = document["started"], document["ended"]
-    if not started or not ended:
+    try:
+        started, ended = map(datetime.fromisoformat, (document["started"], document["ended"]))
+        return max(0.0, (ended - started).total_seconds())
+    except (TypeError, ValueError):  # missing, or not what a run writes
         return None
-    took = datetime.fromisoformat(ended) - datetime.fromisoformat(started)
-    return max(0.0, took.total_seconds())
