@@ -25,7 +25,7 @@ from k2chaos.errors import StageBlind, StageUnavailable, UsageError
 from k2chaos.evidence.folder import AUDIT, RunFolder, create_run_folder
 from k2chaos.evidence.reading import read_run
 from k2chaos.judge.document import verdict_document
-from k2chaos.pipeline import Pipeline
+from k2chaos.pipeline import STAGES, Pipeline
 from k2chaos.pipeline_file import PipelineFile
 from k2chaos.system.gathering import Gathering, note_unread
 from k2chaos.system.stages import Stages, open_stages
@@ -145,7 +145,7 @@ def print_audit(folder: Path, document: Mapping[str, Any], output: TextIO = sys.
     table.add_column("stage")
     table.add_column("records", justify="right")
     table.add_row("expected", _count(records["expected"]))
-    for stage in ("topic", "table", "api"):
+    for stage in STAGES[1:]:
         if stage in records:
             table.add_row(stage, _count(records[stage]))
     console.print(table)

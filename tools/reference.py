@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 from k2chaos import actions, listing, probes
-from tools import verdicts
+from tools import anomalies, verdicts
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 
@@ -33,6 +33,7 @@ def main() -> int:
         "probes.md": page(probes, "Probes"),
         "faults.md": listing.page(),
         "verdicts.md": verdicts.page(),
+        "anomalies.md": anomalies.page(),
     }
     stale = 0
     for name, text in pages.items():

@@ -1,7 +1,7 @@
 """The page ``docs/reference/verdicts.md``, made from the rows that the judge loops over."""
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from k2chaos.evidence.finding import ANOMALIES, Anomaly, Finding
 from k2chaos.evidence.phases import PHASES
@@ -47,6 +47,12 @@ budget (in seconds times seconds).
 Budgets for phases stand in the experiment (`budgets` of [`await_recovery`](actions.md)).
 """
 
+_AUDIT = """\
+## An audit without a fault
+
+`k2chaos audit` reads the same stages for any time gone by, and is judged by these rows alone.
+"""
+
 _ANOMALIES = """\
 ## Broken promises
 
@@ -60,32 +66,32 @@ def page() -> str:
         _HEAD,
         *(_rules(outcome) for outcome in ("fail", "inconclusive")),
         _AUDIT,
-        _table(
-            ("reason", "outcome", "means"),
+        table(
+            ("reason", "verdict", "means"),
             ((f"`{rule.code}`", rule.outcome, rule.means) for rule in AUDIT_RULES),
         ),
         _EXIT,
-        _table(("exit code", "means"), ((str(code), word) for word, code in EXIT_CODES.items())),
+        table(("exit code", "means"), ((str(code), word) for word, code in EXIT_CODES.items())),
         _PHASES,
-        _table(("phase", "means"), ((f"`{name}`", f"{text}") for name, text in PHASES.items())),
+        table(("phase", "means"), ((f"`{name}`", f"{text}") for name, text in PHASES.items())),
         inspect.cleandoc(steady.__doc__ or "") + "\n",
         _ANOMALIES,
-        _table(("anomaly", "means", "fails"), _broken()),
+        table(("anomaly", "means", "fails"), _broken()),
     ]
     return "\n".join(parts)
 
 
 def _rules(outcome: str) -> str:
     rows = ((f"`{rule.code}`", rule.means) for rule in RULES if rule.outcome == outcome)
-    return f"## {outcome.capitalize()}\n\n{_table(('reason', 'means'), rows)}"
+    return f"## {outcome.capitalize()}\n\n{table(('reason', 'means'), rows)}"
 
 
 def _broken() -> Iterator[tuple[str, str, str]]:
-    for anomaly, means in ANOMALIES.items():
-        yield f"`{anomaly}`", means, _fails(anomaly)
+    for anomaly, meaning in ANOMALIES.items():
+        yield f"`{anomaly}`", meaning.means, fails(anomaly)
 
 
-def _fails(anomaly: Anomaly) -> str:
+def fails(anomaly: Anomaly) -> str:
     """Under which promise a finding fails the run; asked of the function that decides."""
     finding = Finding(anomaly, "table", "sink", 1)
     strict = {"duplicates": "none", "order": "per-key"}
@@ -97,6 +103,7 @@ def _fails(anomaly: Anomaly) -> str:
     return "always"
 
 
-def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
+def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """A table in Markdown."""
     lines = [head, tuple("---" for _ in head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"

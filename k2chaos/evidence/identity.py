@@ -7,13 +7,16 @@ whose number is none, for they are no record that was emitted: the audit then mi
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from k2chaos.evidence.digest import digests
 from k2chaos.evidence.records import RECORDS
+
+_LONGEST: Final = 18
+"""Digits of a number, which always fit into 64 bits."""
 
 
 def records_of(
@@ -40,7 +43,7 @@ def records_of(
             **{name: pa.array(column, pa.int64()) for name, column in beside.items()},
         }
     )
-    ours = pc.match_substring_regex(columns["field"], rf"^{_quote(prefix)}[0-9]{{1,18}}$")
+    ours = pc.match_substring_regex(columns["field"], rf"^{_quote(prefix)}[0-9]{{1,{_LONGEST}}}$")
     columns = columns.filter(pc.and_(ours, pc.is_valid(columns["key"])))
     columns = columns.filter(pc.is_valid(columns["event_time"]))
     numbers = pc.utf8_slice_codeunits(columns["field"], start=len(prefix))
@@ -49,6 +52,15 @@ def records_of(
     for name in beside:
         records = records.append_column(name, columns[name])
     return records
+
+
+def number_of(field: Any, prefix: str) -> int | None:
+    """The number that one sequence field holds, read as `records_of` reads columns of them."""
+    text = str(field)
+    digits = text[len(prefix) :]
+    if not (text.startswith(prefix) and digits.isascii() and digits.isdecimal()):
+        return None
+    return int(digits) if len(digits) <= _LONGEST else None
 
 
 def empty_records() -> pa.Table:

@@ -43,16 +43,36 @@ def _ended(case: Case) -> Iterator[str]:
 
 
 AUDIT_RULES: Final[tuple[Rule, ...]] = (
-    Rule("promise-broken", "fail", "the data broke a promise of the pipeline", _broken),
-    Rule("stage-unavailable", "fail", "a stage refused, hung or erred", _unavailable),
-    Rule("not-audited", "inconclusive", "the records of a stage were not read", _not_read),
-    Rule("window-broken", "inconclusive", "the exchange's ids went back", _went_back),
-    Rule("too-few-records", "inconclusive", "there was nothing to look for", _nothing_to_look_for),
+    Rule("promise-broken", "fail", "The data broke a promise of the pipeline.", _broken),
+    Rule(
+        "stage-unavailable",
+        "fail",
+        "A stage refused, hung or erred when it was read.",
+        _unavailable,
+    ),
+    Rule(
+        "not-audited",
+        "inconclusive",
+        "The records of a stage could not be read, for a reason of ours.",
+        _not_read,
+    ),
+    Rule(
+        "window-broken",
+        "inconclusive",
+        "The exchange's ids went back: what was to be expected is not known.",
+        _went_back,
+    ),
+    Rule(
+        "too-few-records",
+        "inconclusive",
+        "No record was emitted in that time, or nobody knows how many.",
+        _nothing_to_look_for,
+    ),
     Rule(
         "evidence-damaged",
         "inconclusive",
-        "evidence is missing or unreadable",
+        "A file of the folder is missing or cannot be read.",
         lambda case: iter(case.evidence.damage),
     ),
-    Rule("interrupted", "inconclusive", "the audit was told to end", _ended),
+    Rule("interrupted", "inconclusive", "The audit was told to end.", _ended),
 )

@@ -126,6 +126,9 @@ def _falsely_healthy(watched: Watched, stage: str, role: str) -> Iterator[Findin
     """
     Health that stayed good for longer than patience, while the role's stage was over budget and the
     stage before was not.
+
+    A stage that could not be looked at is as stale as it was last seen, and time gone by; unless
+    the last stage is seen to be fresh: then data did flow through it, and only we were blind.
     """
     ages = watched.samples.series(stage, "freshness_seconds").known()
     earlier = _stage_before(watched, stage)
@@ -134,6 +137,8 @@ def _falsely_healthy(watched: Watched, stage: str, role: str) -> Iterator[Findin
         is_over = _stood(ages, good.at) > watched.freshness_seconds
         if earlier is not None:
             is_over &= ~(_stood(earlier, good.at) > watched.freshness_seconds)
+        last = watched.samples.series("api", "freshness_seconds")
+        is_over &= ~(_stood(last, good.at) <= watched.freshness_seconds)
         is_over &= ~_inside(good.at, watched.disturbed.get(role, ()))
         yield from _too_long(good, is_over & (good.values > 0), PATIENCE_SECONDS, stage, container)
 

@@ -24,6 +24,8 @@ from k2chaos.system.http import HttpClient
 
 _PAGE: Final = 10_000
 """The most that one request may ask for."""
+_PATIENCE: Final = 6
+"""A page of so many records may take so many times as long as an ordinary answer."""
 _MICROSECOND: Final = timedelta(microseconds=1)
 _UNKNOWN_KEY: Final = "unknown-symbol"
 """The ``code`` of a 404 that tells a key without records from a path that is wrong."""
@@ -47,13 +49,10 @@ class ApiClient:
         self.api = api
         self.record = record
         self._clock = clock or SystemClock()
-        self._http = HttpClient(
-            "api",
-            api.url,
-            seconds,
-            headers={"X-API-Key": api.key},
-            hint="check api.key in the pipeline file and the variable that it names",
-        )
+        hint = "check api.key in the pipeline file and the variable that it names"
+        key = {"X-API-Key": api.key}
+        self._http = HttpClient("api", api.url, seconds, headers=key, hint=hint)
+        self._pager = HttpClient("api", api.url, seconds * _PATIENCE, headers=key, hint=hint)
         self._path = api.newest.partition("?")[0]
 
     def newest(self, keys: Collection[str] = ()) -> dict[str, Sighting]:
@@ -94,8 +93,9 @@ class ApiClient:
         self._http.get_json(self.api.newest)
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connections."""
         self._http.close()
+        self._pager.close()
 
     def _pages(self, key: str, start: datetime, end: datetime) -> Iterable[pa.Table]:
         """
@@ -109,7 +109,7 @@ class ApiClient:
         until = end.astimezone(UTC)
         while True:
             query = {"start_time": _naive(since), "end_time": _naive(until + _MICROSECOND)}
-            answer = self._ask(key, {**query, "limit": _PAGE})
+            answer = self._ask(key, {**query, "limit": _PAGE}, self._pager)
             self._refuse_when_degraded(answer)
             page = _within(self._records(answer), since, until)
             if not _has_more(answer):
@@ -125,10 +125,10 @@ class ApiClient:
             yield _within(page, oldest + _MICROSECOND, until)
             until = oldest
 
-    def _ask(self, key: str, query: Mapping[str, str | int]) -> Any:
+    def _ask(self, key: str, query: Mapping[str, str | int], http: HttpClient | None = None) -> Any:
         """Ask for records of *key*; of one that the API has never seen there are none."""
         asked = {self.record.key: key, **query}
-        answer = self._http.get_json(self._path, asked, accept=frozenset({404}))
+        answer = (http or self._http).get_json(self._path, asked, accept=frozenset({404}))
         is_unknown = isinstance(answer, dict) and answer.get("code") == _UNKNOWN_KEY
         return {"data": []} if is_unknown else answer
 

@@ -22,6 +22,7 @@ from k2chaos.evidence.baseline import Baseline
 from k2chaos.evidence.folder import AT_DEADLINE, RunFolder
 from k2chaos.evidence.records import Window
 from k2chaos.evidence.slots import Booleans, Slots
+from k2chaos.pipeline import STAGES
 from k2chaos.system.run import Run
 from k2chaos.system.stages import Stages
 from k2chaos.system.topic import TopicClient
@@ -122,13 +123,20 @@ class Gathering:
         return read.records
 
     def _gather_beside(self, topic: TopicClient) -> None:
-        """Dead letters, and how far the sink's group has come."""
-        try:
-            letters = topic.read_letters(self.baseline.letter_offsets)
-            self.folder.write_records("letters", letters)
-            self.folder.write_json("committed.json", topic.committed())
-        except (StageUnavailable, StageBlind) as error:
-            note_unread(self.folder, "topic", error)
+        """Dead letters, and how far the sink's group has come; patiently, like the stages."""
+        until = self.clock.monotonic() + self.deadline_seconds
+        while True:
+            try:
+                letters = topic.read_letters(self.baseline.letter_offsets)
+                self.folder.write_records("letters", letters)
+                self.folder.write_json("committed.json", topic.committed())
+            except (StageUnavailable, StageBlind) as error:
+                is_over = isinstance(error, StageBlind) or self.clock.monotonic() >= until
+                if is_over or self.clock.wait(_LOOK_AGAIN_SECONDS, self.interrupted):
+                    note_unread(self.folder, STAGES[1], error)
+                    return
+            else:
+                return
 
 
 def note_unread(folder: RunFolder, stage: str, error: StageUnavailable | StageBlind) -> None:

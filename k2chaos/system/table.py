@@ -1,17 +1,16 @@
 """
-The table as a place where records can be seen; with `table_control` the importer of pyiceberg.
+The table as a place where records can be seen; with `table_control` and `iceberg_catalog` the
+importer of pyiceberg.
 
 Rules: looking changes nothing; every request to catalog and store has a timeout and no hidden
 retries, for a store that needs three attempts is not the store we report as healthy. PyIceberg
 costs half a second of import and is imported when a client first connects.
 """
 
-import os
 import threading
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 from uuid import UUID
 
@@ -21,18 +20,18 @@ from k2chaos.errors import StageBlind, StageUnavailable
 from k2chaos.evidence.freshness import Sighting, advance, newest_of
 from k2chaos.evidence.identity import empty_records, joined, records_of
 from k2chaos.pipeline import Record, Table
+from k2chaos.system.iceberg_catalog import open_catalog
 
 if TYPE_CHECKING:
-    from pyarrow.fs import S3RetryStrategy
     from pyiceberg.catalog import Catalog
     from pyiceberg.io import FileIO
     from pyiceberg.manifest import DataFile
     from pyiceberg.table import Table as IcebergTable
-    from requests import Session
 
 _FIRST_FILES: Final = 8
 """How many of the newest files a first look reads; four times as many each further time."""
-_CONNECT_SECONDS: Final = 2.0
+_SNAPSHOTS: Final = 3
+"""How many snapshots a reading tries whose files are deleted under its eyes."""
 _CREDENTIALS: Final = ("ACCESS_DENIED", "INVALID_ACCESS_KEY", "SIGNATURE_DOES_NOT", "status 403")
 _TIMEOUT: Final = ("timed out", "Timeout", "curlCode: 28")
 _REFUSED: Final = ("refused", "curlCode: 7")
@@ -72,16 +71,27 @@ class TableClient:
             return snapshot.snapshot_id if snapshot else None
 
     def read(self, event_time_from: datetime, margin: timedelta = timedelta(0)) -> pa.Table:
-        """All records of the current snapshot from *margin* before *event_time_from* on."""
-        with self._lock, self.translating("reading records"):
-            from pyiceberg.expressions import GreaterThanOrEqual
+        """
+        All records of the current snapshot from *margin* before *event_time_from* on.
 
-            table = self.load()
-            since = self._literal(table, event_time_from - margin)
-            column = self.record.event_time
-            condition = cast("Any", GreaterThanOrEqual)(column, since)  # its types are of a plug-in
-            scan = table.scan(row_filter=condition, selected_fields=self.record.fields)
-            return self._records(scan.to_arrow())
+        Files that were compacted or expired between plan and scan are looked for in a newer
+        snapshot: maintenance is no failure of the table.
+        """
+        with self._lock, self.translating("reading records"):
+            for _ in range(_SNAPSHOTS - 1):
+                with suppress(FileNotFoundError):
+                    return self._scan(event_time_from - margin)
+            return self._scan(event_time_from - margin)
+
+    def _scan(self, since: datetime) -> pa.Table:
+        from pyiceberg.expressions import GreaterThanOrEqual
+
+        table = self.load()
+        bound = self._literal(table, since)
+        # Its types are of a plug-in.
+        condition = cast("Any", GreaterThanOrEqual)(self.record.event_time, bound)
+        scan = table.scan(row_filter=condition, selected_fields=self.record.fields)
+        return self._records(scan.to_arrow())
 
     def newest(self, keys: Collection[str] = ()) -> dict[str, Sighting]:
         """
@@ -200,29 +210,12 @@ class TableClient:
         among them) stay the same; a new one for each look would double the cost.
         """
         if self._catalog is None:
-            self._catalog = self._open_catalog()
+            self._catalog = open_catalog(self.table.catalog, self.seconds)
         table = self._catalog.load_table(self.table.name)
         if self._io is None or self._io.properties != table.io.properties:
             self._io = table.io
         table.io = self._io
         return table
-
-    def _open_catalog(self) -> "Catalog":
-        from pyiceberg.catalog import load_catalog
-
-        properties = {
-            "s3.connect-timeout": str(_CONNECT_SECONDS),
-            "s3.request-timeout": str(self.seconds),
-            "s3.retry-strategy-impl": f"{__name__}.{single_attempt.__name__}",
-            # With nothing given, the SDK asks the cloud's metadata service, which may not exist.
-            "s3.region": "us-east-1",
-            # Only the current snapshot: the whole history grows by one every two seconds.
-            "snapshot-loading-mode": "refs",
-            **self.table.catalog,
-        }
-        if properties.get("type", "rest") == "rest":
-            return _bounded_rest_catalog(properties, (_CONNECT_SECONDS, self.seconds))
-        return load_catalog("k2chaos", **properties)
 
     @contextmanager
     def translating(self, what: str) -> Iterator[None]:
@@ -247,34 +240,6 @@ class TableClient:
         except (exceptions.RESTError, KeyError, TypeError, ValueError) as error:
             message = f"{tried}: {_line(error)}; check `table` and `record` in the pipeline file"
             raise StageBlind(message, "undecodable") from error
-
-
-def single_attempt() -> "S3RetryStrategy":
-    """PyIceberg's seam for the store's retries (``s3.retry-strategy-impl``): none."""
-    from pyarrow.fs import AwsStandardS3RetryStrategy
-
-    return AwsStandardS3RetryStrategy(max_attempts=1)
-
-
-def _bounded_rest_catalog(properties: Mapping[str, str], timeout: tuple[float, float]) -> "Catalog":
-    """
-    A REST catalog whose requests end.
-
-    PyIceberg's sessions wait for ever; overriding the method that makes them is the only way in.
-    """
-    from pyiceberg.catalog.rest import RestCatalog
-
-    class BoundedRestCatalog(RestCatalog):
-        def _create_session(self) -> "Session":
-            session = super()._create_session()
-            session.request = partial(session.request, timeout=timeout)  # type: ignore[method-assign]
-            # Straight to the address of the pipeline file, as http.py does, with the host's CAs.
-            session.trust_env = False
-            if session.verify is True:
-                session.verify = os.environ.get("SSL_CERT_FILE") or True
-            return session
-
-    return BoundedRestCatalog("k2chaos", **properties)
 
 
 def _of_io(tried: str, error: OSError) -> StageBlind | StageUnavailable:

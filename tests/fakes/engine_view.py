@@ -19,6 +19,7 @@ class FakeEngineView:
 
     Attributes:
         is_away: Refuses every question.
+        opened: Since when each stream was to tell what happened.
     """
 
     clock: FakeClock = field(default_factory=FakeClock)
@@ -26,7 +27,7 @@ class FakeEngineView:
     uses: dict[str, Used] = field(default_factory=dict)
     remembered: list[Happening] = field(default_factory=list)
     is_away: bool = False
-    opened: int = 0
+    opened: list[datetime] = field(default_factory=list)
     _listeners: "list[queue.SimpleQueue[Happening | None]]" = field(default_factory=list)
 
     def add(self, service: str, number: int = 1, health: str = "") -> str:
@@ -88,7 +89,7 @@ class FakeEngineView:
             if one.at >= since:
                 mine.put(one)
         self._listeners.append(mine)
-        self.opened += 1
+        self.opened.append(since)
         while (heard := mine.get()) is not _GONE:
             yield heard
 

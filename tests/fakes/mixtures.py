@@ -69,6 +69,18 @@ class Mixture:
             rng.shuffle(mixture.shown[stage])
         return mixture
 
+    def deliver_again(self, seed: int) -> None:
+        """As at-least-once pipelines do: parts of the topic come again, whole bursts of them."""
+        rng = random.Random(seed)
+        topic = self.shown["topic"]
+        for _ in range(rng.randint(1, 4)):
+            first = rng.randrange(len(topic))
+            again = topic[first : first + rng.randint(1, len(topic))]
+            place = rng.randint(first + len(again), len(topic))
+            self.shown["topic"] = topic = [*topic[:place], *again, *topic[place:]]
+        self.shown["table"] = [*topic]
+        self.shown["api"] = [*topic]
+
     def _spoil(self, rng: random.Random, rows: list[Row]) -> None:
         free = set(rows)
         for kind, stage in rng.sample(KINDS, rng.randint(1, len(KINDS))):

@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 
 from k2chaos.judge.audit import Beside, audit
+from k2chaos.judge.promise import breaks_promise
 from k2chaos.judge.values import value_findings
 from tests.fakes.mixtures import KINDS, PASSED, Mixture
 
@@ -38,6 +39,18 @@ def test_exactly_what_was_spoilt_is_found_at_its_stage(first: int) -> None:
 def test_nothing_is_found_in_a_clean_history(first: int) -> None:
     for seed in range(first, first + AT_ONCE):
         assert not found_in(Mixture.draw(seed, is_clean=True)), f"seed {seed}"
+
+
+@pytest.mark.parametrize("first", range(0, HISTORIES, AT_ONCE))
+def test_what_is_delivered_again_breaks_no_promise_of_at_least_once(first: int) -> None:
+    for seed in range(first, first + AT_ONCE):
+        mixture = Mixture.draw(seed, is_clean=True)
+        mixture.deliver_again(seed)
+
+        found = audit(mixture.window, mixture.tables(), Beside(committed={1: PASSED}))
+
+        assert {"duplicated"} == {one.anomaly for one in found}, f"seed {seed}"
+        assert not any(breaks_promise(one, {"duplicates": "allowed"}) for one in found)
 
 
 def test_the_histories_have_every_class_in_them() -> None:

@@ -20,8 +20,9 @@ from k2chaos.system.stages import Stages, open_stages
 from k2chaos.system.topic import TopicClient
 from tests.fakes.clock import FakeClock
 from tests.fakes.lab import Lab, fake_lab
+from tests.fakes.servers import Answer, Request
 from tests.fakes.table import rows_of
-from tests.fakes.topic import time_of
+from tests.fakes.topic import encode, time_of
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -31,6 +32,9 @@ class FromItsFirstRecord(TopicClient):
 
     def offsets_at(self, milliseconds: int) -> dict[int, int]:
         return dict.fromkeys(self.end_offsets(), 0)
+
+    def letter_offsets_at(self, milliseconds: int) -> dict[int, int]:
+        return dict.fromkeys(self.letter_offsets(), 0)
 
 
 def opened(pipeline: Pipeline, clock: Clock) -> Stages:
@@ -210,3 +214,22 @@ def test_a_span_begins_so_long_ago_or_at_a_moment(text: str, ago: float) -> None
 def test_a_span_that_is_none_is_a_mistake(since: str, until: str | None) -> None:
     with pytest.raises(UsageError, match=r"is no time|nothing to look at"):
         read_span(since, until, NOW)
+
+
+def test_letters_that_cannot_be_read_at_once_are_asked_for_again(lab: Lab, tmp_path: Path) -> None:
+    """A registry that is away for a moment (it is asked for what the letters are)."""
+    lab.flow("BTC", *range(1, 101))
+    lab.topic.put_raw(encode("BTC", 50, schema_id=2), topic=lab.topic.topic.dlq)
+    lab.topic.flush()
+    answer, refusals = lab.topic.registry.answer, [503, 503]
+
+    def away(request: Request) -> Answer:
+        if request.path.endswith("/2") and refusals:
+            return refusals.pop(), {}
+        return answer(request)
+
+    lab.topic.registry.answer = away
+
+    document = audited(lab, tmp_path, 11, 90)
+
+    assert ("pass", []) == (document["verdict"], refusals)

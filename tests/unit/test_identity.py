@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from k2chaos.evidence.baseline import Baseline
-from k2chaos.evidence.identity import joined, records_of
+from k2chaos.evidence.identity import joined, number_of, records_of
 from k2chaos.evidence.records import RECORDS
 
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -33,6 +33,18 @@ def test_what_is_no_number_behind_the_prefix_is_no_record(field: Any) -> None:
 
 def test_a_number_too_long_for_a_sequence_is_no_record() -> None:
     assert [] == sequences("BINANCE-" + "9" * 19)
+
+
+@pytest.mark.parametrize("prefix", ["BINANCE-", ""])
+@pytest.mark.parametrize(
+    "field",
+    ["BINANCE-7", "KRAKEN-1", "BINANCE-", "BINANCE-x", "BINANCE--1", "BINANCE-\u0663", "", None, 7]
+    + ["BINANCE-" + "9" * digits for digits in (18, 19)],
+)
+def test_one_field_is_read_as_a_column_of_them(field: Any, prefix: str) -> None:
+    number = number_of(field, prefix)
+
+    assert sequences(field, prefix=prefix) == ([] if number is None else [number])
 
 
 @pytest.mark.parametrize("prefix", ["", "a.b*", "(", "\\", "$^"])

@@ -8,7 +8,7 @@ import pytest
 from k2chaos.errors import StageBlind, StageError, StageUnavailable
 from k2chaos.pipeline import Record, Sequence
 from k2chaos.system.table import TableClient
-from tests.fakes.servers import refusing, silent
+from tests.fakes.servers import Answer, Request, refusing, silent
 from tests.fakes.table import FakeTable, fake_table, rows_of
 from tests.fakes.topic import RECORD, time_of
 
@@ -57,6 +57,33 @@ def test_all_rows_from_a_moment_on_are_read_copies_included(table: FakeTable) ->
         ("BTC", 4, time_of(4)),
         ("ETH", 9, time_of(9)),
     ] == found
+
+
+def test_a_table_that_is_compacted_while_it_is_read_is_read_anew(table: FakeTable) -> None:
+    table.append(rows_of("BTC", 1, 2))
+    table.append(rows_of("BTC", 3))
+    answer = table.server.answer
+
+    def compacting(request: Request) -> Answer:
+        """The metadata as it was, the files as they are from now on."""
+        stale = answer(request)
+        if request.path.endswith("/trades"):
+            table.server.answer = answer
+            table.compact()
+        return stale
+
+    table.server.answer = compacting
+
+    assert [1, 2, 3] == sorted(client_of(table).read(time_of(0))["sequence"].to_pylist())
+
+
+def test_a_table_whose_files_are_gone_is_broken(table: FakeTable) -> None:
+    table.append(rows_of("BTC", 1, 2))
+    for path in table.directory.rglob("*.parquet"):
+        path.unlink()
+
+    with pytest.raises(StageUnavailable, match="reading records"):
+        client_of(table).read(time_of(0))
 
 
 def test_the_margin_lies_before_the_moment(table: FakeTable) -> None:

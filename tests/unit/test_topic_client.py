@@ -6,7 +6,10 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from k2chaos.errors import StageBlind, StageError, StageUnavailable
+from k2chaos.evidence.freshness import Sighting, newest_of
 from k2chaos.pipeline import Record, Sequence
+from k2chaos.system.avro import Decoder
+from k2chaos.system.registries import Registries
 from k2chaos.system.topic import TopicClient
 from tests.fakes.servers import refusing, silent
 from tests.fakes.topic import RECORD, FakeTopic, encode, fake_topic, time_of
@@ -329,3 +332,14 @@ def test_librdkafka_says_nothing_on_our_standard_error(
         failure_of(client_of(topic, bootstrap=url.removeprefix("http://")))
 
     assert ("", "") == capfd.readouterr()
+
+
+def test_the_newest_of_a_few_values_is_that_of_their_columns(topic: FakeTopic) -> None:
+    values = [encode("BTC", 7), encode("ETH", 2), encode("BTC", 9), b"rubbish", None]
+    values += [encode("BTC", 8), encode("ETH", 1), encode("SOL", 5, schema_id=3)]
+    decoder = Decoder(Registries.at(topic.topic.registry, 2.0), RECORD)
+
+    newest = decoder.newest(values)
+
+    assert {"BTC": Sighting(9, time_of(9)), "ETH": Sighting(2, time_of(2))} == newest
+    assert newest_of(decoder.decode(values).records) == newest

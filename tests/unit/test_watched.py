@@ -178,6 +178,18 @@ def test_a_sink_is_not_blamed_for_what_the_source_does_not_bring() -> None:
     assert [] == names(judged)
 
 
+def test_nobody_is_blamed_while_the_last_stage_is_fresh() -> None:
+    """Then data flow: the table was not looked at, or in vain."""
+    judged = watched(
+        ages("topic", LONG, 1.0),
+        ages("table", LONG, 45.0),
+        ages("api", LONG, 5.0),
+        health("sink-1", LONG, 1.0),
+    )
+
+    assert [] == names(judged)
+
+
 def test_a_service_that_we_keep_from_speaking_is_not_blamed() -> None:
     judged = watched(
         ages("topic", LONG, 1.0),

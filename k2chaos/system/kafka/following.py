@@ -30,7 +30,7 @@ class Follower:
     Follows *topic* from given offsets on. One call at a time.
 
     Attributes:
-        partitions: Those that are followed.
+        positions: By partition that is followed, the offset behind what has come.
         is_broken: Whether something was refused, so that records may not come any more: the offsets
             are gone, or the topic is.
     """
@@ -39,7 +39,7 @@ class Follower:
         """Begin at the offsets *since*; returns at once, connected or not."""
         import confluent_kafka
 
-        self.partitions = frozenset(since)
+        self.positions = dict(since)
         self.is_broken = False
         self._consumer: Consumer = confluent_kafka.Consumer({**reading_options(topic), **_OPTIONS})
         self._consumer.assign(
@@ -51,10 +51,12 @@ class Follower:
         values: list[bytes | None] = []
         while messages := self._consumer.consume(_BATCH, timeout=0):
             for message in messages:
-                if message.error() is None:
-                    values.append(message.value())
-                else:
+                partition, offset = message.partition(), message.offset()
+                if message.error() is not None or partition is None or offset is None:
                     self.is_broken = True
+                    continue
+                values.append(message.value())
+                self.positions[partition] = offset + 1
         return values
 
     def close(self) -> None:

@@ -25,6 +25,16 @@ _BATCH: Final = 10_000
 _EVENTS: Final = 64
 """How many to ask for when only the ends of partitions are awaited."""
 
+_REQUESTS: Final = 3
+_CLIENT: Final[Mapping[str, Any]] = {
+    "client.id": "k2chaos",
+    # The default backs off to 10 s and would be taken for the broker's.
+    "reconnect.backoff.ms": 50,
+    "reconnect.backoff.max.ms": 250,
+    "socket.connection.setup.timeout.ms": 2000,
+    "log_level": 0,
+}
+
 
 class Entry(NamedTuple):
     """One record as it lies in the log; ``headers`` in their order, with repetitions."""
@@ -44,6 +54,7 @@ class Entry(NamedTuple):
 def _kafka() -> Any:
     """The client library; 80 ms, paid when it is needed."""
     import confluent_kafka
+    import confluent_kafka.admin
 
     return confluent_kafka
 
@@ -106,14 +117,15 @@ class Log:
     def committed(self, partitions: Mapping[int, int]) -> dict[int, int]:
         """By partition, the offset that the sink's group committed; one that it never did lacks."""
         kafka = _kafka()
-        options = {**self._options(), "group.id": self.topic.group}
-        asking = kafka.Consumer(options)  # it subscribes to nothing, so it joins nothing
-        try:
-            asked = [kafka.TopicPartition(self.name, number) for number in partitions]
-            answers = asking.committed(asked, timeout=self.seconds)
-            return {one.partition: one.offset for one in answers if one.offset >= 0}
-        finally:
-            asking.close()
+        wanted = [kafka.TopicPartition(self.name, number) for number in partitions]
+        asked = kafka.ConsumerGroupTopicPartitions(self.topic.group, wanted)
+        options = {**self.topic.options, **_CLIENT, "bootstrap.servers": self.topic.bootstrap}
+        admin = kafka.admin.AdminClient(options)
+        # The coordinator has to be found first, so an answer may take several requests.
+        seconds = self.seconds * _REQUESTS
+        (future,) = admin.list_consumer_group_offsets([asked], request_timeout=seconds).values()
+        found = future.result().topic_partitions
+        return {one.partition: one.offset for one in found if one.offset >= 0}
 
     def entries(self, spans: Mapping[int, Span]) -> Iterator[Entry]:
         """The records of *spans*, partition after partition."""
@@ -126,7 +138,8 @@ class Log:
         try:
             self._consume(consumer, opened, found)
         finally:
-            consumer.unassign()
+            if self._consumer is consumer:
+                consumer.unassign()
         return (entry for one in sorted(found) for entry in found[one])
 
     def close(self) -> None:
@@ -154,6 +167,7 @@ class Log:
             elif self._clock.monotonic() > patience:
                 where = ", ".join(str(one) for one in sorted(ends))
                 said = f"{self}: nothing came for {self.seconds:g} s from partitions {where}"
+                self.close()
                 raise StageUnavailable(said, "timeout")
 
     def _take(
@@ -233,7 +247,11 @@ class Log:
         if "OFFSET" in name:
             message += "; the offsets asked for are gone: retention, or the topic was made anew"
             raise StageBlind(message, "offsets gone")
-        raise StageUnavailable(message, self._reason(name, said))
+        reason = self._reason(name, said)
+        if reason == "timeout":
+            # A broker that was frozen may leave a client behind that asks for ever in vain.
+            self.close()
+        raise StageUnavailable(message, reason)
 
     def _reason(self, name: str, said: str) -> str:
         if "refused" in said:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from k2chaos.clock import Clock
 from k2chaos.errors import StageBlind
 from k2chaos.evidence.freshness import Sighting
+from k2chaos.evidence.identity import number_of
 from k2chaos.evidence.samples import Sample
 from k2chaos.pipeline import Api, Record
 from k2chaos.system.api import ApiClient
@@ -108,10 +109,10 @@ class ApiLook:
             rows = answer["data"]
             last = rows[-1][names.event_time] if rows else ""
             for row in rows:
-                text, time = str(row[names.sequence.field]), str(row[names.event_time])
-                if not (text.startswith(prefix) and text[len(prefix) :].isdecimal()):
+                key, time = str(row[names.key]), str(row[names.event_time])
+                number = number_of(row[names.sequence.field], prefix)
+                if number is None or row[names.key] is None:
                     continue
-                key, number = str(row[names.key]), int(text[len(prefix) :])
                 if time != last:
                     ids.setdefault(key, []).append(number)
                 if key not in newest or number > newest[key][0]:

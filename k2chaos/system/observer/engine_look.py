@@ -1,13 +1,13 @@
 """
 The engine as the observer looks at it: the state of every container, and what happens to them.
 
-One list a look tells the states; what a container uses takes two questions more, and is asked of
-a few a look, in turn.
+One list tells the states of all; what a container uses takes two questions more, which the engine
+may be slow to answer: others ask them, of a few containers a look, in turn.
 """
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -39,8 +39,11 @@ class EngineLook:
     clock: Clock
     _view: EngineView | None = None
     _checked: set[str] = field(default_factory=set)
-    _turn: deque[str] = field(default_factory=deque)
-    _used: dict[str, Used] = field(default_factory=dict)
+    _running: Mapping[str, str] = field(default_factory=dict)
+
+    def running(self) -> Mapping[str, str]:
+        """By name, the engine's identifier of every container that ran at the last look."""
+        return self._running
 
     def look(self) -> list[Sample]:
         """See `Looking`."""
@@ -53,11 +56,11 @@ class EngineLook:
         ]
         seconds = self.clock.monotonic() - began
         at = self.clock.now()
+        self._running = {one.name: one.identifier for one in listed if one.status == "running"}
         return [
             Sample(at, ENGINE, "attempt_seconds", seconds),
             *self._states(at, listed),
             Sample(at, ENGINE, "impaired_services", float(self._impaired(listed))),
-            *self._uses(view, listed),
         ]
 
     def unseen(self, note: str) -> list[Sample]:
@@ -83,15 +86,40 @@ class EngineLook:
             well[one.service] = well.get(one.service, True) and is_well
         return sum(not well.get(service, False) for service in self.pipeline.all_services)
 
-    def _uses(self, view: EngineView, listed: list[Listed]) -> Iterator[Sample]:
-        running = {one.name: one for one in listed if one.status == "running"}
+
+@dataclass(slots=True)
+class UsesLook:
+    """
+    Asks what containers use, a few a look.
+
+    Attributes:
+        running: By name, the containers to ask about.
+    """
+
+    running: Callable[[], Mapping[str, str]]
+    reach: Callable[[], EngineView]
+    clock: Clock
+    _view: EngineView | None = None
+    _turn: deque[str] = field(default_factory=deque)
+    _used: dict[str, Used] = field(default_factory=dict)
+
+    def look(self) -> list[Sample]:
+        """See `Looking`."""
+        view = self._view = self._view or self.reach()
+        return [*self._uses(view, self.running())]
+
+    def unseen(self, _note: str) -> list[Sample]:
+        """See `Looking`; that the engine does not answer is told by those who ask for the list."""
+        return []
+
+    def _uses(self, view: EngineView, running: Mapping[str, str]) -> Iterator[Sample]:
         self._turn = deque(name for name in self._turn if name in running)
         self._turn.extend(name for name in running if name not in self._turn)
         for _ in range(min(_USED_A_LOOK, len(self._turn))):
             self._turn.rotate(-1)
             name = self._turn[-1]
             try:
-                used = view.used(running[name].identifier)
+                used = view.used(running[name])
             except ContainerNotFound:
                 continue  # it went away since it was listed
             yield from self._use(name, used)

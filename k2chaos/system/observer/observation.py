@@ -16,7 +16,7 @@ from k2chaos.system.api import ApiClient
 from k2chaos.system.engine_view import EngineView, Happening
 from k2chaos.system.exchange import ExchangeClient
 from k2chaos.system.observer.api_look import ApiLook, HealthLook
-from k2chaos.system.observer.engine_look import ENGINE, EngineListener, EngineLook
+from k2chaos.system.observer.engine_look import ENGINE, EngineListener, EngineLook, UsesLook
 from k2chaos.system.observer.exchange_look import ExchangeLook
 from k2chaos.system.observer.gauge import AgainstExchange, AgainstItself, Gauge, Unaided
 from k2chaos.system.observer.notebook import Notebook
@@ -101,7 +101,7 @@ def observe_stages(observation: Observation, pipeline: Pipeline, clock: Clock) -
     if pipeline.exchange is not None:
         exchange = ExchangeLook(ExchangeClient(pipeline.exchange.control), clock)
     first: StageLook | None = None
-    for stage, ask, rate in _asks(pipeline, exchange):
+    for stage, ask, rate in _asks(pipeline, exchange, clock):
         gauge: Gauge = Unaided(first.shown if first else dict, clock)
         if exchange is not None:
             kind = AgainstExchange if first else AgainstItself
@@ -125,16 +125,20 @@ def observe_engine(
     """Look at the containers once a second, and *tell* what happens to them."""
     look = EngineLook(pipeline, reach, clock)
     observation.watch(look, ENGINE, ENGINE_SECONDS, AFTER_EXCHANGE_SECONDS)
+    uses = UsesLook(look.running, reach, clock)
+    observation.watch(uses, "uses", ENGINE_SECONDS, ENGINE_SECONDS / 2)
     observation.listen(EngineListener(pipeline, reach, tell, clock).listen)
 
 
-def _asks(pipeline: Pipeline, exchange: ExchangeLook | None) -> Iterator[tuple[str, _Ask, float]]:
+def _asks(
+    pipeline: Pipeline, exchange: ExchangeLook | None, clock: Clock
+) -> Iterator[tuple[str, _Ask, float]]:
     """The stages in their order: how each is asked, and how often a second."""
     rates = pipeline.sampling
     if exchange is not None:
         yield "exchange", exchange.ask, rates.exchange_hz
     if pipeline.topic is not None:
-        yield "topic", TopicLook(pipeline.topic, pipeline.record).ask, rates.exchange_hz
+        yield "topic", TopicLook(pipeline.topic, pipeline.record, clock).ask, rates.exchange_hz
     if pipeline.table is not None:
         yield "table", TableLook(pipeline.table, pipeline.record).ask, rates.table_hz
     if pipeline.api is not None:

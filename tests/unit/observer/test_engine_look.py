@@ -9,7 +9,7 @@ import pytest
 from k2chaos.errors import EngineUnreachable
 from k2chaos.evidence.samples import Sample
 from k2chaos.system.engine_view import Happening
-from k2chaos.system.observer.engine_look import EngineListener, EngineLook
+from k2chaos.system.observer.engine_look import EngineListener, EngineLook, UsesLook
 from tests.contract.waiting import wait_until
 from tests.fakes.engine_view import FakeEngineView
 from tests.fakes.pipelines import lab_pipeline
@@ -30,6 +30,11 @@ def engine() -> FakeEngineView:
 @pytest.fixture
 def look(engine: FakeEngineView) -> EngineLook:
     return EngineLook(PIPELINE, lambda: engine, engine.clock)
+
+
+def uses_of(engine: FakeEngineView) -> UsesLook:
+    running = {name: one.identifier for name, one in engine.containers.items()}
+    return UsesLook(lambda: running, lambda: engine, engine.clock)
 
 
 def of(samples: list[Sample], quantity: str) -> dict[str | None, tuple[float | None, str | None]]:
@@ -67,7 +72,9 @@ def test_one_that_is_frozen_or_down_is_not_healthy_whatever_it_was(
 
 
 def test_what_each_uses_is_asked_in_turn(engine: FakeEngineView, look: EngineLook) -> None:
-    rounds = [of(look.look(), "memory_bytes") for _ in range(10)]
+    look.look()
+    uses = UsesLook(look.running, lambda: engine, engine.clock)
+    rounds = [of(uses.look(), "memory_bytes") for _ in range(10)]
 
     assert [2] * 10 == [len(one) for one in rounds]
     counts = [
@@ -79,7 +86,7 @@ def test_what_each_uses_is_asked_in_turn(engine: FakeEngineView, look: EngineLoo
 def test_cores_are_told_from_the_second_look_on_and_not_across_a_restart() -> None:
     engine = FakeEngineView()
     engine.add("kafka")
-    look = EngineLook(PIPELINE, lambda: engine, engine.clock)
+    look = uses_of(engine)
     assert {} == of(look.look(), "cpu_cores")
     engine.spend("kafka-1", cpu_seconds=3.0, elapsed=2.0)
     assert {"kafka-1": (1.5, None)} == of(look.look(), "cpu_cores")
@@ -93,10 +100,8 @@ def test_one_that_went_away_since_it_was_listed_is_left_out() -> None:
     engine = FakeEngineView()
     engine.add("kafka")
     del engine.uses["kafka-1"]
-    samples = EngineLook(PIPELINE, lambda: engine, engine.clock).look()
 
-    assert {} == of(samples, "restarts")
-    assert of(samples, "running")["kafka-1"] == (1.0, "running")
+    assert [] == uses_of(engine).look()
 
 
 def test_an_engine_that_is_away_is_an_attempt_without_number(
@@ -105,6 +110,9 @@ def test_an_engine_that_is_away_is_an_attempt_without_number(
     engine.is_away = True
     with pytest.raises(EngineUnreachable):
         look.look()
+    with pytest.raises(EngineUnreachable):
+        uses_of(engine).look()
+    assert [] == uses_of(engine).unseen("EngineUnreachable"), "told once is enough"
 
     assert {None: (None, "EngineUnreachable")} == of(
         look.unseen("EngineUnreachable"), "attempt_seconds"
@@ -119,7 +127,7 @@ def listening(engine: FakeEngineView) -> Iterator[list[Happening]]:
     thread = threading.Thread(target=listener.listen, args=(over,), daemon=True)
     thread.start()
     try:
-        wait_until(lambda: engine.opened == 1, "the listener listens")
+        wait_until(lambda: engine.opened, "the listener listens")
         yield heard
     finally:
         over.set()
@@ -142,17 +150,19 @@ def test_what_happened_while_the_engine_was_away_is_heard_once_it_is_back_and_no
     engine: FakeEngineView,
 ) -> None:
     with listening(engine) as heard:
+        engine.clock.seconds += 10.0
         happened = [engine.happen("kafka-1", "kill")]
         wait_until(lambda: heard, "it was heard")
         engine.is_away = True
         engine.go_away()
         happened += [engine.happen("kafka-1", "die", 137), engine.happen("postgres-1", "die", 137)]
         engine.is_away = False
-        wait_until(lambda: engine.opened >= 2, "the listener listens again")
+        wait_until(lambda: len(engine.opened) >= 2, "the listener listens again")
         happened.append(engine.happen("kafka-1", "start"))
         wait_until(lambda: len(heard) == 4, "all of it was heard")
 
         assert happened == heard
+        assert happened[0].at == engine.opened[1], "no more is asked for than was not heard"
 
 
 def test_what_happened_before_the_run_is_none_of_its_business(engine: FakeEngineView) -> None:

@@ -121,6 +121,24 @@ def test_a_run_that_has_begun_has_seen_every_stage_and_one_that_ended_has_it_on_
     assert not (bench.folder.path / "observer.log").exists()
 
 
+def test_a_pipeline_that_has_no_more_than_an_api_is_observed(bench: Bench) -> None:
+    described = yaml.safe_load(bench.pipeline.read_text())
+    del described["exchange"], described["services"]["exchange"]
+    bench.pipeline.write_text(yaml.safe_dump(described))
+    observer = bench.observer()
+    observer.begin()
+    observer.end()
+
+    assert [] == bench.failures()
+    assert {"api", "engine"} == set(bench.samples()["stage"].to_pylist())
+    (age, *_) = [
+        row["value"]
+        for row in bench.samples().to_pylist()
+        if row["quantity"] == "freshness_seconds"
+    ]
+    assert age > 86_400, "the fake's records are years old, and nobody says that there is no newer"
+
+
 def test_a_stage_that_hangs_is_said_to_at_every_tick_and_delays_no_other(bench: Bench) -> None:
     observer = bench.observer()
     observer.begin()

@@ -6,8 +6,12 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
+from k2chaos.clock import SystemClock
 from k2chaos.errors import StageUnavailable
-from k2chaos.system.observer.topic_look import TopicLook
+from k2chaos.pipeline import Topic
+from k2chaos.system.kafka.following import Follower
+from k2chaos.system.observer.topic_look import STUCK_SECONDS, TopicLook
+from tests.fakes.clock import FakeClock
 from tests.fakes.servers import refusing
 from tests.fakes.topic import RECORD, FakeTopic, encode, fake_topic, registry_answer, time_of
 
@@ -44,7 +48,7 @@ def failure_of(look: TopicLook) -> StageUnavailable:
 def test_what_was_there_before_is_found_and_what_comes_is_pushed(topic: FakeTopic) -> None:
     topic.put("BTC", 1, 2, 3, partition=1)
     topic.put("ETH", 7, partition=3)
-    look = TopicLook(topic.topic, RECORD)
+    look = TopicLook(topic.topic, RECORD, SystemClock())
 
     shown = look.ask({"BTC": 3, "ETH": 7})
     assert {"BTC": 3, "ETH": 7} == {key: one.sequence for key, one in shown.newest.items()}
@@ -57,14 +61,14 @@ def test_what_was_there_before_is_found_and_what_comes_is_pushed(topic: FakeTopi
 def test_what_is_written_twice_or_out_of_order_does_not_take_the_newest_back(
     topic: FakeTopic,
 ) -> None:
-    look = TopicLook(topic.topic, RECORD)
+    look = TopicLook(topic.topic, RECORD, SystemClock())
     look.ask({})
     topic.put("BTC", 5, 4, 4, partition=1)
     wait_until(look, {"BTC": 5})
 
 
 def test_a_value_that_is_no_record_is_passed_over(topic: FakeTopic) -> None:
-    look = TopicLook(topic.topic, RECORD)
+    look = TopicLook(topic.topic, RECORD, SystemClock())
     look.ask({})
     topic.put_raw(b"rubbish")
     topic.put_raw(None)
@@ -75,7 +79,7 @@ def test_a_value_that_is_no_record_is_passed_over(topic: FakeTopic) -> None:
 def test_a_key_that_appeared_unnoticed_is_searched_for_as_long_as_it_is_wanted(
     topic: FakeTopic,
 ) -> None:
-    look = TopicLook(topic.topic, RECORD)
+    look = TopicLook(topic.topic, RECORD, SystemClock())
 
     assert {} == numbers(look, {"BTC": 1})
     topic.put("BTC", 1)
@@ -83,7 +87,7 @@ def test_a_key_that_appeared_unnoticed_is_searched_for_as_long_as_it_is_wanted(
 
 
 def test_while_the_registry_does_not_answer_nothing_that_came_is_lost(topic: FakeTopic) -> None:
-    look = TopicLook(topic.topic, RECORD)
+    look = TopicLook(topic.topic, RECORD, SystemClock())
     look.ask({})
     topic.registry.answer = lambda _request: (503, {})
     topic.put("BTC", 1, 2)
@@ -98,16 +102,48 @@ def test_a_broker_that_is_gone_is_told_with_the_reason(topic: FakeTopic) -> None
     with refusing() as url:
         gone = dataclasses.replace(topic.topic, bootstrap=url.removeprefix("http://"))
         with pytest.raises(StageUnavailable) as refusal:
-            TopicLook(gone, RECORD).ask({})
+            TopicLook(gone, RECORD, SystemClock()).ask({})
 
     assert "refused" == refusal.value.reason
 
 
 def test_many_records_between_two_looks_are_all_taken(topic: FakeTopic) -> None:
-    look = TopicLook(topic.topic, RECORD)
+    look = TopicLook(topic.topic, RECORD, SystemClock())
     look.ask({})
     for number in range(1, 25_001):
         topic.put_raw(encode("BTC", number), partition=number % 4)
         if number % 5_000 == 0:
             topic.flush()
     wait_until(look, {"BTC": 25_000})
+
+
+class Deaf(Follower):
+    """One that a frozen broker left behind: nothing comes any more."""
+
+    def taken(self) -> list[bytes | None]:
+        return []
+
+
+def test_a_follower_to_whom_nothing_comes_is_replaced_and_what_did_not_come_is_read(
+    topic: FakeTopic,
+) -> None:
+    clock, begun = FakeClock(), list[Follower]()
+
+    def follow(topic: Topic, since: Mapping[int, int]) -> Follower:
+        begun.append((Deaf if not begun else Follower)(topic, since))
+        return begun[-1]
+
+    look = TopicLook(topic.topic, RECORD, clock, follow)
+    assert {} == numbers(look, {})
+    clock.seconds += 60.0
+    assert {} == numbers(look, {}), "an idle topic is no stuck follower"
+    topic.put("BTC", 1, 2)
+    assert {} == numbers(look, {})
+    clock.seconds += STUCK_SECONDS
+    assert {} == numbers(look, {})
+    assert 1 == len(begun)
+    clock.seconds += 0.1
+    numbers(look, {})
+
+    assert {"BTC": 2} == numbers(look, {})
+    assert 2 == len(begun)
