@@ -65,11 +65,11 @@ def rejudge(folder: Path) -> Rejudged:
         return _no_run(outcome, f"{folder} is no run folder: there is no run.json in it")
     try:
         document = verdict_document(read_run(folder))
+        outcome = with_verdict(replace(outcome, seconds=_took(document)), document)
     except _SHAPES as error:
         text = f"it is not of the shape that this version reads ({type(error).__name__}: {error})"
         reason = Reason("evidence-damaged", " ".join(text.split()))
         return Rejudged(replace(outcome, word="inconclusive", reasons=(reason,)))
-    outcome = with_verdict(replace(outcome, seconds=_took(document)), document)
     outcome = replace(outcome, name=str(document["experiment"] or folder.name))
     stored = _read(folder / VERDICT)
     if stored is None:
