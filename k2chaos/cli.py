@@ -10,8 +10,9 @@ from typing import Final
 
 import click
 
-from k2chaos.cli_data import audit, judge, validate_pipeline
+from k2chaos.cli_data import audit, validate_pipeline
 from k2chaos.cli_faults import heal, status, stop
+from k2chaos.cli_judge import judge
 from k2chaos.cli_lab import lab
 from k2chaos.last_line import exit_code_of
 

@@ -1,4 +1,4 @@
-"""The commands that look at data and break nothing: is it whole, was it, was it judged right."""
+"""The commands that look at data and break nothing: is it whole now, and was it."""
 
 import contextlib
 import os
@@ -80,38 +80,3 @@ def audit(pipeline: str | None, *, since: str, until: str | None, as_json: bool)
     else:
         print_audit(folder, document)
     return EXIT_CODES[document["verdict"]]
-
-
-@click.command(short_help="Judge stored runs again, offline.")
-@click.argument("folders", nargs=-1, required=True, metavar="RUNS...")
-@click.option("--json", "as_json", is_flag=True, help="A JSON list of verdicts, not the table.")
-@click.option("--write", "is_written", is_flag=True, help="Replace the stored verdicts.")
-def judge(folders: tuple[str, ...], *, as_json: bool, is_written: bool) -> int:
-    """
-    Judge stored RUNS again, from their folders alone; needs no engine and touches nothing.
-
-    The same evidence gives the same verdict.json, byte for byte; it is said where the stored one
-    differs. Exit code by verdict, over several runs the first present of 1, 4, 2, 3, 0.
-
-    \b
-    Example:
-      k2chaos judge journals/*
-    """  # noqa: D301
-    import json
-
-    from k2chaos.judging import judge_runs, write
-    from k2chaos.launch.outcome import exit_code
-    from k2chaos.launch.summary import print_summary
-
-    judged = judge_runs(folders)
-    if is_written:
-        write(judged)
-    outcomes = [one.outcome for one in judged]
-    if as_json:
-        click.echo(json.dumps([one.document for one in judged], indent=2))
-    else:
-        print_summary(outcomes, sys.stdout)
-    for one in judged:
-        if one.differs:
-            click.echo(f"k2chaos: {one.folder}: {one.differs}", err=True)
-    return exit_code(outcomes)

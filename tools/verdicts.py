@@ -22,6 +22,12 @@ pass: a pass is what is left when none has anything to say. `k2chaos judge journ
 stored run again, offline, and finds the same.
 """
 
+_AUDIT = """\
+## Audits
+
+What decides of `k2chaos audit`, which breaks nothing and declares no fault.
+"""
+
 _EXIT = """\
 ## Exit codes
 

@@ -20,7 +20,12 @@ from k2chaos.evidence.records import Window
 from k2chaos.evidence.samples import SAMPLES_FILE, read_samples
 from k2chaos.pipeline import STAGES
 
+SCHEMA: Final = 1
+"""Of ``run.json``."""
+
 _SPANS: Final = ("after", "until")
+_JOURNAL_MARK: Final = "chaoslib-version"
+_TELLING: Final = ("run.json", "journal.json", "events.jsonl", "faults.jsonl")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +67,15 @@ class RunEvidence:
 
 
 def read_run(path: Path) -> RunEvidence:
-    """Read the run folder at *path*."""
+    """
+    Read the run folder at *path*. What is read does not depend on where it lies.
+
+    Whatever the folder holds, this raises nothing; what it does not tell is empty.
+    """
     damage: list[str] = []
-    run = _read_object(path / "run.json", damage)
+    run = _known(_read_object(path / "run.json", damage), damage)
     has_journal = run.get("kind") != AUDIT  # an audit has no experiment
-    journal = _read_object(path / "journal.json", damage) if has_journal else {}
+    journal = _read_journal(path / "journal.json", damage) if has_journal else {}
     events = _read_events(path / "events.jsonl", damage)
     ledger = read_ledger(path / "faults.jsonl")
     tables = _read_records(path / "records", damage)
@@ -84,16 +93,41 @@ def read_run(path: Path) -> RunEvidence:
         letters=tables.get("letters"),
         malformed=tables.get("malformed"),
         committed=_read_committed(path / "committed.json", damage),
-        damage=(*damage, *ledger.unreadable),
+        damage=tuple(_without_place(line, path) for line in (*damage, *ledger.unreadable)),
         samples=samples,
-        samples_damage=samples_damage,
+        samples_damage=_without_place(samples_damage, path),
     )
+
+
+def is_run_folder(path: Path) -> bool:
+    """Whether anything in *path* is of a run."""
+    return any((path / name).is_file() for name in _TELLING)
+
+
+def _without_place(line: str, folder: Path) -> str:
+    return line.replace(f"{folder}/", "")
+
+
+def _known(run: dict[str, Any], damage: list[str]) -> dict[str, Any]:
+    """``run.json`` where it is one, of a schema that we know."""
+    if not run or (run.get("schema") == SCHEMA and isinstance(run.get("pipeline", {}), dict)):
+        return run
+    damage.append(f"run.json: not of k2chaos, or not of schema {SCHEMA}")
+    return {}
+
+
+def _read_journal(path: Path, damage: list[str]) -> dict[str, Any]:
+    journal = _read_object(path, damage)
+    if journal and _JOURNAL_MARK not in journal:
+        damage.append(f"{path.name}: not a journal of Chaos Toolkit ({_JOURNAL_MARK} is missing)")
+        return {}
+    return journal
 
 
 def _read_object(path: Path, damage: list[str]) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         damage.append(f"{path.name}: {error}")
         return {}
     if not isinstance(value, dict):

@@ -5,15 +5,18 @@ A tick at which the look before had not come back is an attempt that says ``outs
 was worth tells the end of that look: one that was answered within a second was only slow.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import numpy as np
 
+from k2chaos.evidence.reading import RunEvidence
 from k2chaos.judge.series import Booleans, Samples, Series
 
 OUTSTANDING: Final = "outstanding"
 """The observer's note of a tick at which a look had not come back."""
+STEP_SECONDS: Final = 0.5
+"""A clock that goes back by more has been set; by less, writers may have overtaken each other."""
 SLOW_SECONDS: Final = 1.0
 """A look that takes longer hangs."""
 
@@ -32,6 +35,26 @@ def answers(samples: Samples, stage: str) -> Series:
     for begin, end in _runs(is_waiting):
         is_told[begin:end] = _hangs(attempts, begin, end)
     return Series(attempts.at[is_told], attempts.values[is_told])
+
+
+def clock_steps(samples: Samples, stages: Iterable[str]) -> Iterator[tuple[str, float, float]]:
+    """Where the clock of the samples went back: the stage they are of, when, and by how much."""
+    for stage in stages:
+        times = samples.as_written(stage, "attempt_seconds")
+        for row in np.flatnonzero(np.diff(times) < -STEP_SECONDS)[:1]:
+            yield stage, float(times[row]), float(times[row] - times[row + 1])
+
+
+def samples_in_order(evidence: RunEvidence) -> Samples | None:
+    """
+    The samples of a run; ``None`` where there are none, or where their clock went back: in the
+    order of their times they then tell of what never happened.
+    """
+    if evidence.samples is None or not evidence.samples.num_rows:
+        return None
+    samples = Samples(evidence.samples)
+    stages = evidence.run.get("pipeline", {}).get("stages") or ()
+    return None if any(clock_steps(samples, stages)) else samples
 
 
 def blind_spans(

@@ -8,6 +8,7 @@ from k2chaos.evidence.finding import Finding
 from k2chaos.evidence.reading import RunEvidence
 
 Outcome = Literal["pass", "fail", "inconclusive"]
+When = Literal["before", "during", "after"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +35,11 @@ class Case:
         """Whether anything was injected at all."""
         return bool(self.evidence.ledger.entries)
 
-    def unmet_probes(self, when: Literal["before", "after"]) -> tuple[Mapping[str, Any], ...]:
+    def unmet_probes(self, when: When) -> tuple[Mapping[str, Any], ...]:
         """The probes of the hypothesis that failed or were out of tolerance."""
-        probes = (self.steady_states.get(when) or {}).get("probes") or ()
+        told = self.steady_states.get(when) or ()
+        states = (told,) if isinstance(told, Mapping) else told
+        probes = (probe for state in states if state for probe in state.get("probes") or ())
         return tuple(probe for probe in probes if not probe.get("tolerance_met"))
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from k2chaos.evidence.finding import Finding
 from k2chaos.evidence.reading import RunEvidence
+from k2chaos.judge.attempts import samples_in_order
 from k2chaos.judge.audit import Beside, audit
 from k2chaos.judge.disturbances import effect_of
 from k2chaos.judge.series import Samples
@@ -41,7 +42,7 @@ def findings_of(evidence: RunEvidence) -> tuple[Finding, ...]:
 
 
 def _findings(evidence: RunEvidence) -> Iterator[Finding]:
-    samples = None if evidence.samples is None else Samples(evidence.samples)
+    samples = samples_in_order(evidence)
     if evidence.window is not None and evidence.records:
         beside = Beside(
             at_deadline=evidence.at_deadline,

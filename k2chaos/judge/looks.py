@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from k2chaos.evidence.declared import Part, declared
-from k2chaos.judge.case import Case
+from k2chaos.judge.case import Case, When
 from k2chaos.judge.observing import never_stayed
 from k2chaos.judge.promise import breaks_promise, told
 
@@ -31,20 +31,20 @@ def promise_broken(case: Case) -> Iterator[str]:
 
 
 def budget_exceeded(case: Case) -> Iterator[str]:
-    """Probes of the hypothesis that saw a value out of tolerance after the method."""
-    for probe in case.unmet_probes("after"):
+    """Probes of the hypothesis that saw a value out of tolerance once the method had begun."""
+    for when, probe in _deviations(case):
         if probe.get("status") == "succeeded":
             name = probe["activity"]["name"]
-            yield f"after the method, {name}: {_out_of_tolerance(case, probe, first=False)}"
+            yield f"{when} the method, {name}: {_out_of_tolerance(case, probe, when)}"
 
 
 def stage_unavailable(case: Case) -> Iterator[str]:
-    """Stages that did not answer at the end."""
+    """Stages that did not answer at the end, or while the hypothesis was to hold."""
     for event in case.evidence.events_named("stage-unavailable"):
         yield f"{event.get('stage')}, at the end: {event.get('reason')}"
-    for probe in case.unmet_probes("after"):
+    for when, probe in _deviations(case):
         if probe.get("status") == "failed" and _is_unavailable(probe):
-            yield f"after the method, {probe['activity']['name']}: {_failure(probe)}"
+            yield f"{when} the method, {probe['activity']['name']}: {_failure(probe)}"
 
 
 def never_recovered(case: Case) -> Iterator[str]:
@@ -94,7 +94,7 @@ def baseline_unmet(case: Case) -> Iterator[str]:
         if probe.get("status") == "failed":
             yield f"before the method, {name}: {_failure(probe)}"
         else:
-            yield f"before the method, {name}: {_out_of_tolerance(case, probe, first=True)}"
+            yield f"before the method, {name}: {_out_of_tolerance(case, probe, 'before')}"
     yield from _broken(case, before_fault=True)
     if not case.fault_was_tried:
         yield from _broken(case, before_fault=False)
@@ -163,9 +163,9 @@ def activity_failed(case: Case) -> Iterator[str]:
 
 def probe_blind(case: Case) -> Iterator[str]:
     """Probes of the hypothesis that failed for another reason than the pipeline's."""
-    for probe in case.unmet_probes("after"):
+    for when, probe in _deviations(case):
         if probe.get("status") != "succeeded" and not _is_unavailable(probe):
-            yield f"after the method, {probe['activity']['name']}: {_failure(probe)}"
+            yield f"{when} the method, {probe['activity']['name']}: {_failure(probe)}"
 
 
 def not_audited(case: Case) -> Iterator[str]:
@@ -225,14 +225,27 @@ def _fault_providers(case: Case, part: Part) -> list[Mapping[str, Any]]:
     ]
 
 
-def _out_of_tolerance(case: Case, probe: Mapping[str, Any], *, first: bool) -> str:
+def _deviations(case: Case) -> Iterator[tuple[When, Mapping[str, Any]]]:
+    """Unmet probes from the method on; of those tested again and again, the first of each."""
+    told = set()
+    for probe in case.unmet_probes("during"):
+        sort = (probe["activity"]["name"], probe.get("status"))
+        if sort not in told:
+            yield "during", probe
+        told.add(sort)
+    yield from (("after", probe) for probe in case.unmet_probes("after"))
+
+
+def _out_of_tolerance(case: Case, probe: Mapping[str, Any], when: When) -> str:
     """What the probe returned, what was asked for, and what it saw where it left word of it."""
     activity = probe["activity"]
+    said = f"{probe.get('output')} is outside {activity.get('tolerance')}"
     func = (activity.get("provider") or {}).get("func")
     measured = [one for one in case.evidence.events_named("measured") if one.get("probe") == func]
-    troubles = measured[0 if first else -1].get("troubles") if measured else None
-    seen = f" ({', '.join(troubles)})" if troubles else ""
-    return f"{probe.get('output')} is outside {activity.get('tolerance')}{seen}"
+    if when == "during" or not measured:
+        return said
+    troubles = measured[0 if when == "before" else -1].get("troubles")
+    return f"{said} ({', '.join(troubles)})" if troubles else said
 
 
 def _failure(run: Mapping[str, Any]) -> str:

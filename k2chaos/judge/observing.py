@@ -4,10 +4,8 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import numpy as np
-
 from k2chaos.evidence.phases import PHASES
-from k2chaos.judge.attempts import blind_spans
+from k2chaos.judge.attempts import blind_spans, clock_steps
 from k2chaos.judge.case import Case
 from k2chaos.judge.disturbances import disturbances
 from k2chaos.judge.series import Samples, seconds_of
@@ -15,8 +13,6 @@ from k2chaos.judge.story import story_of
 
 LONGEST_BLIND_SECONDS: Final = 1.0
 """For how long a stage may go unasked; twice the period where it is looked at less often."""
-STEP_SECONDS: Final = 0.5
-"""A clock that goes back by more has been set; by less, writers may have overtaken each other."""
 
 _DETECTED: Final = "detected_seconds"
 _NEVER: Final = ("caught_up_seconds", "fresh_seconds")
@@ -87,13 +83,9 @@ def clock_stepped(case: Case) -> Iterator[str]:
     """Where the clock that all times were taken by went back."""
     if case.evidence.samples is None:
         return
-    samples = Samples(case.evidence.samples)
-    for stage in case.evidence.run.get("pipeline", {}).get("stages") or ():
-        times = samples.as_written(stage, "attempt_seconds")
-        back = np.flatnonzero(np.diff(times) < -STEP_SECONDS)
-        if back.size:
-            step = times[back[0]] - times[back[0] + 1]
-            yield f"{stage}: the clock went back by {step:.1f} s at {_clock(times[back[0]])}"
+    stages = case.evidence.run.get("pipeline", {}).get("stages") or ()
+    for stage, moment, step in clock_steps(Samples(case.evidence.samples), stages):
+        yield f"{stage}: the clock went back by {step:.1f} s at {_clock(moment)}"
 
 
 def _recovered(case: Case) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:

@@ -21,7 +21,7 @@ import numpy as np
 
 from k2chaos.evidence.phases import PHASES
 from k2chaos.evidence.reading import RunEvidence
-from k2chaos.judge.attempts import answers
+from k2chaos.judge.attempts import answers, samples_in_order
 from k2chaos.judge.disturbances import effect_of
 from k2chaos.judge.series import Floats, Samples, Series, seconds_of
 from k2chaos.judge.steady import SteadyBand, first_breach, standstills, steady_band
@@ -63,9 +63,9 @@ def _view(evidence: RunEvidence) -> _View | None:
     """``None`` without samples, or without anything to hold them against."""
     pipeline = evidence.run.get("pipeline", {})
     stages = tuple(pipeline.get("stages") or ())
-    if evidence.samples is None or not evidence.samples.num_rows or not stages:
+    samples = samples_in_order(evidence)
+    if samples is None or not stages:
         return None
-    samples = Samples(evidence.samples)
     band = steady_band(samples, stages, steady_until(evidence))
     return _View(samples, stages, band, pipeline.get("budgets", {}).get("freshness_seconds"))
 

@@ -21,13 +21,15 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         "budget-exceeded",
         "fail",
-        "After the method, a probe of the hypothesis saw a value out of its tolerance.",
+        "A probe of the hypothesis saw a value out of its tolerance after the method, or during it "
+        "where the hypothesis is to hold continuously.",
         looks.budget_exceeded,
     ),
     Rule(
         "stage-unavailable",
         "fail",
-        "A stage still refused, hung or erred when the pipeline had had time to recover.",
+        "A stage still refused, hung or erred when the pipeline had had time to recover, or while "
+        "the hypothesis was to hold.",
         looks.stage_unavailable,
     ),
     Rule(

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from k2chaos.evidence.reading import RunEvidence
+from k2chaos.judge.attempts import samples_in_order
 from k2chaos.judge.disturbances import begin_of, disturbances, effect_of
-from k2chaos.judge.series import Samples, seconds_of
+from k2chaos.judge.series import seconds_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,8 @@ class Story:
 
 def story_of(evidence: RunEvidence, event: Mapping[str, Any]) -> Story | None:
     """Where the story of one fault begins and ends; ``None`` where there are no samples of it."""
-    span = Samples(evidence.samples).span if evidence.samples is not None else None
+    samples = samples_in_order(evidence)
+    span = samples.span if samples is not None else None
     begin, end = effect_of(event)
     if span is None or begin is None or begin >= span[1]:
         return None

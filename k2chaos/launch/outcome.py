@@ -109,16 +109,11 @@ def read_outcome(name: str, claim: str, report: Path, ending: Ending) -> Outcome
     verdict = _json(Path(folder) / "verdict.json") if isinstance(folder, str) else {}
     if verdict.get("verdict") not in ("pass", "fail", "inconclusive"):
         return _without_verdict(outcome, ending)
-    outcome = _with_verdict(outcome, verdict)
+    outcome = with_verdict(outcome, verdict)
     if ending.code == EXIT_CRASH and outcome.word != "fail":
         crash = Reason("crashed", f"the child {ending} after the verdict was written")
         return replace(outcome, word="crashed", reasons=(*outcome.reasons, crash))
     return outcome
-
-
-def of_verdict(name: str, verdict: Mapping[str, Any], folder: str) -> Outcome:
-    """The outcome that a ``verdict.json`` tells by itself."""
-    return _with_verdict(Outcome(name, "", "inconclusive", folder=folder), verdict)
 
 
 def of_upstream(name: str, claim: str, ending: Ending) -> Outcome:
@@ -149,7 +144,8 @@ def _without_verdict(outcome: Outcome, ending: Ending) -> Outcome:
     return replace(outcome, word=word, reasons=(Reason(NO_VERDICT, text),))
 
 
-def _with_verdict(outcome: Outcome, verdict: Mapping[str, Any]) -> Outcome:
+def with_verdict(outcome: Outcome, verdict: Mapping[str, Any]) -> Outcome:
+    """*outcome* as a ``verdict.json`` tells it."""
     records, freshness = _part(verdict, "records"), _part(verdict, "freshness")
     return replace(
         outcome,

@@ -182,7 +182,7 @@ def _versions(engine: str) -> dict[str, str]:
 
 def _facts(run: Run, request: Request) -> dict[str, Any]:
     pipeline = TypeAdapter(Pipeline).dump_python(run.pipeline, mode="json")
-    kept = ("name", "environment", "services", "promise", "budgets", "limits")
+    kept = ("name", "environment", "services", "promise", "budgets", "limits", "sampling")
     states = {
         str(one): run.runtime.state(one)
         for one in run.runtime.containers(run.pipeline.compose.project)

@@ -47,7 +47,7 @@ def test_what_is_not_json_does_not_cut_a_file_short(tmp_path: Path) -> None:
 def test_what_was_written_is_read_back(tmp_path: Path) -> None:
     folder = create_run_folder(tmp_path, "x", NOW)
     folder.write_json("run.json", {"schema": 1})
-    folder.write_json("journal.json", {"status": "completed"})
+    folder.write_json("journal.json", {"chaoslib-version": "1", "status": "completed"})
     folder.write_json("window.json", {"after": {"A": 1}, "until": {"A": 5}})
     folder.append_event("recovery", recovered=True)
     folder.write_records("topic", RECORDS.empty_table())
@@ -83,7 +83,7 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
 def test_a_damaged_file_is_told_by_name(name: str, content: str, tmp_path: Path) -> None:
     folder = create_run_folder(tmp_path, "x", NOW)
     folder.write_json("run.json", {"schema": 1})
-    folder.write_json("journal.json", {"status": "completed"})
+    folder.write_json("journal.json", {"chaoslib-version": "1", "status": "completed"})
     folder.append_event("began")
     (folder.path / "records").mkdir()
     (folder.path / name).write_text(content)

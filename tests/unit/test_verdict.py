@@ -103,6 +103,10 @@ def steady(story: Story, when: str, state: Mapping[str, Any]) -> None:
     story.journal["steady_states"][when] = state
 
 
+def during(story: Story, *states: Mapping[str, Any]) -> None:
+    story.journal["steady_states"]["during"] = [None, *states]
+
+
 def _without_fault(story: Story) -> None:
     story.ledger.clear()
     story.journal["experiment"]["method"] = []
@@ -122,6 +126,9 @@ SPOILT: list[tuple[str, str, Change]] = [
         "fail",
         lambda s: s.happens("recovery", recovered=False, deadline_seconds=120.0, missing="x"),
     ),
+    ("budget-exceeded", "fail", lambda s: during(s, met(), unmet())),
+    ("stage-unavailable", "fail", lambda s: during(s, unmet("failed", UNAVAILABLE))),
+    ("probe-blind", "inconclusive", lambda s: during(s, unmet("failed", BLIND))),
     ("evidence-damaged", "inconclusive", lambda s: s.damage.append("journal.json: gone")),
     ("interrupted", "inconclusive", lambda s: s.happens("interrupted", reason="SIGTERM")),
     (
@@ -251,6 +258,15 @@ def test_damage_before_the_first_fault_is_never_blamed_on_the_fault() -> None:
 
     assert "inconclusive" == judgement.outcome
     assert "baseline-unmet" in {reason.code for reason in judgement.reasons}
+
+
+def test_a_probe_that_deviated_again_and_again_is_told_once() -> None:
+    story = Story()
+    during(story, unmet(), unmet(), unmet("failed", BLIND))
+
+    told = [(one.code, one.text.partition(",")[0]) for one in story.judged().reasons]
+
+    assert [("budget-exceeded", "during the method"), ("probe-blind", "during the method")] == told
 
 
 def test_an_empty_journal_never_passes() -> None:

@@ -216,6 +216,14 @@ def test_the_api_answers_for_what_it_says_of_itself() -> None:
     assert [("misreported", "api")] == [(one.anomaly, one.at) for one in found(judged)]
 
 
+def test_an_api_that_calls_itself_degraded_is_honest_though_the_engine_calls_it_healthy() -> None:
+    word = [sample(at, "api", "status", 0.0, note="degraded") for at in LONG]
+    stale = (ages("table", LONG, 1.0), ages("api", LONG, 45.0), health("api-1", LONG, 1.0))
+
+    assert [] == names(watched(*stale, word))
+    assert ["misreported"] == names(watched(*stale))
+
+
 def test_a_pipeline_of_an_api_alone_is_judged_by_the_api_alone() -> None:
     status = [sample(at, "api", "status", 1.0, note="healthy") for at in LONG]
 
