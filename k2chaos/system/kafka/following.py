@@ -46,10 +46,11 @@ class Follower:
             [confluent_kafka.TopicPartition(topic.name, *one) for one in since.items()]
         )
 
-    def taken(self) -> list[bytes | None]:
-        """The values that have come since; waits for none."""
+    def taken(self, seconds: float) -> list[bytes | None]:
+        """The values that have come since; waits at most so long where none has."""
         values: list[bytes | None] = []
-        while messages := self._consumer.consume(_BATCH, timeout=0):
+        messages = self._consumer.consume(1, timeout=seconds)
+        while messages:
             for message in messages:
                 partition, offset = message.partition(), message.offset()
                 if message.error() is not None or partition is None or offset is None:
@@ -57,6 +58,7 @@ class Follower:
                     continue
                 values.append(message.value())
                 self.positions[partition] = offset + 1
+            messages = self._consumer.consume(_BATCH, timeout=0)
         return values
 
     def close(self) -> None:

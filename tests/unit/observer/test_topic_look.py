@@ -1,6 +1,7 @@
 """The topic is followed: records come by themselves, and what was there before was searched for."""
 
 import dataclasses
+import threading
 import time
 from collections.abc import Iterator, Mapping
 
@@ -11,6 +12,7 @@ from k2chaos.errors import StageUnavailable
 from k2chaos.pipeline import Topic
 from k2chaos.system.kafka.following import Follower
 from k2chaos.system.observer.topic_look import STUCK_SECONDS, TopicLook
+from k2chaos.system.topic import TopicClient
 from tests.fakes.clock import FakeClock
 from tests.fakes.servers import refusing
 from tests.fakes.topic import RECORD, FakeTopic, encode, fake_topic, registry_answer, time_of
@@ -22,6 +24,13 @@ PATIENCE = 20.0
 def topic() -> Iterator[FakeTopic]:
     with fake_topic() as fake:
         yield fake
+
+
+@pytest.fixture
+def look(topic: FakeTopic) -> Iterator[TopicLook]:
+    look = TopicLook(topic.topic, RECORD, SystemClock())
+    yield look
+    look.close()
 
 
 def numbers(look: TopicLook, wanted: Mapping[str, int]) -> dict[str, int]:
@@ -45,10 +54,11 @@ def failure_of(look: TopicLook) -> StageUnavailable:
     pytest.fail("it did not fail")
 
 
-def test_what_was_there_before_is_found_and_what_comes_is_pushed(topic: FakeTopic) -> None:
+def test_what_was_there_before_is_found_and_what_comes_is_pushed(
+    topic: FakeTopic, look: TopicLook
+) -> None:
     topic.put("BTC", 1, 2, 3, partition=1)
     topic.put("ETH", 7, partition=3)
-    look = TopicLook(topic.topic, RECORD, SystemClock())
 
     shown = look.ask({"BTC": 3, "ETH": 7})
     assert {"BTC": 3, "ETH": 7} == {key: one.sequence for key, one in shown.newest.items()}
@@ -59,16 +69,14 @@ def test_what_was_there_before_is_found_and_what_comes_is_pushed(topic: FakeTopi
 
 
 def test_what_is_written_twice_or_out_of_order_does_not_take_the_newest_back(
-    topic: FakeTopic,
+    topic: FakeTopic, look: TopicLook
 ) -> None:
-    look = TopicLook(topic.topic, RECORD, SystemClock())
     look.ask({})
     topic.put("BTC", 5, 4, 4, partition=1)
     wait_until(look, {"BTC": 5})
 
 
-def test_a_value_that_is_no_record_is_passed_over(topic: FakeTopic) -> None:
-    look = TopicLook(topic.topic, RECORD, SystemClock())
+def test_a_value_that_is_no_record_is_passed_over(topic: FakeTopic, look: TopicLook) -> None:
     look.ask({})
     topic.put_raw(b"rubbish")
     topic.put_raw(None)
@@ -77,17 +85,16 @@ def test_a_value_that_is_no_record_is_passed_over(topic: FakeTopic) -> None:
 
 
 def test_a_key_that_appeared_unnoticed_is_searched_for_as_long_as_it_is_wanted(
-    topic: FakeTopic,
+    topic: FakeTopic, look: TopicLook
 ) -> None:
-    look = TopicLook(topic.topic, RECORD, SystemClock())
-
     assert {} == numbers(look, {"BTC": 1})
     topic.put("BTC", 1)
     assert {"BTC": 1} == numbers(look, {"BTC": 1})
 
 
-def test_while_the_registry_does_not_answer_nothing_that_came_is_lost(topic: FakeTopic) -> None:
-    look = TopicLook(topic.topic, RECORD, SystemClock())
+def test_while_the_registry_does_not_answer_nothing_that_came_is_lost(
+    topic: FakeTopic, look: TopicLook
+) -> None:
     look.ask({})
     topic.registry.answer = lambda _request: (503, {})
     topic.put("BTC", 1, 2)
@@ -101,14 +108,15 @@ def test_while_the_registry_does_not_answer_nothing_that_came_is_lost(topic: Fak
 def test_a_broker_that_is_gone_is_told_with_the_reason(topic: FakeTopic) -> None:
     with refusing() as url:
         gone = dataclasses.replace(topic.topic, bootstrap=url.removeprefix("http://"))
+        look = TopicLook(gone, RECORD, SystemClock())
         with pytest.raises(StageUnavailable) as refusal:
-            TopicLook(gone, RECORD, SystemClock()).ask({})
+            look.ask({})
+        look.close()
 
     assert "refused" == refusal.value.reason
 
 
-def test_many_records_between_two_looks_are_all_taken(topic: FakeTopic) -> None:
-    look = TopicLook(topic.topic, RECORD, SystemClock())
+def test_many_records_between_two_looks_are_all_taken(topic: FakeTopic, look: TopicLook) -> None:
     look.ask({})
     for number in range(1, 25_001):
         topic.put_raw(encode("BTC", number), partition=number % 4)
@@ -120,7 +128,7 @@ def test_many_records_between_two_looks_are_all_taken(topic: FakeTopic) -> None:
 class Deaf(Follower):
     """One that a frozen broker left behind: nothing comes any more."""
 
-    def taken(self) -> list[bytes | None]:
+    def taken(self, _seconds: float) -> list[bytes | None]:
         return []
 
 
@@ -147,3 +155,30 @@ def test_a_follower_to_whom_nothing_comes_is_replaced_and_what_did_not_come_is_r
 
     assert {"BTC": 2} == numbers(look, {})
     assert 2 == len(begun)
+    look.close()
+
+
+class Dumb(TopicClient):
+    """A client of a broker that does not answer any more, until it is let go."""
+
+    def __init__(self, topic: Topic) -> None:
+        super().__init__(topic, RECORD)
+        self.free = threading.Event()
+        self.free.set()
+
+    def end_offsets(self) -> dict[int, int]:
+        assert self.free.wait(PATIENCE)
+        return super().end_offsets()
+
+
+def test_what_comes_ends_the_wait_for_a_broker_that_does_not_answer(topic: FakeTopic) -> None:
+    client = Dumb(topic.topic)
+    look = TopicLook(topic.topic, RECORD, SystemClock(), client=client)
+    look.ask({})
+    client.free.clear()
+    threading.Timer(0.5, topic.put, ("BTC", 1)).start()
+
+    assert {"BTC": 1} == numbers(look, {})
+    assert not client.free.is_set()
+    client.free.set()
+    look.close()
