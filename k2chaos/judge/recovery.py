@@ -8,7 +8,8 @@ after the heal.
 Each counts from when the effect of the fault began, and from when it ended (`from_heal`; below 0 is
 before that), as exactly as the evidence knows. What was never lost counts from the injection: 0.
 ``None`` is never: not until the samples end, or until the next fault begins after this one's end. A
-phase that nobody measured has no entry. The last stage stands for all: it is what users see.
+phase that nobody measured has no entry. The last stage stands for all: it is what users see. What
+the samples end too early to show is taken from `await_recovery`, which looked for itself.
 
 A phase is known to within one sampling interval: it is the first sample that shows it.
 """
@@ -47,6 +48,14 @@ class _View:
         return self.stages[-1]
 
 
+@dataclass(frozen=True, slots=True)
+class _Reached:
+    """When a phase was reached (``None``: never), and when a sample last said otherwise."""
+
+    at: float | None
+    bad_until: float = -np.inf
+
+
 def recoveries(evidence: RunEvidence, name: str) -> list[dict[str, Any] | None]:
     """
     The recovery from each event called *name* (``fault`` or ``injection``), in their order.
@@ -78,7 +87,8 @@ def _recovery(
     story = story_of(evidence, event)
     extent: dict[str, float | None] = {}
     if view is not None and story is not None:
-        phases |= dict(_phases(view, story))
+        told = dict(_phases(view, story))
+        phases |= {name: _settled(one, phases.get(name), story) for name, one in told.items()}
         extent = _extent(view, story)
     if begin is None or not (phases or extent):
         return None
@@ -110,21 +120,30 @@ def _awaited(evidence: RunEvidence, event: Mapping[str, Any]) -> dict[str, float
     return {name: None if seconds is None else called + seconds for name, seconds in seen}
 
 
-def _phases(view: _View, story: Story) -> Iterator[tuple[str, float | None]]:
+def _settled(told: _Reached, awaited: float | None, story: Story) -> float | None:
+    """
+    When a phase was reached. What the samples do not show to their end, `await_recovery` may have
+    seen after the last of them that says otherwise.
+    """
+    is_of_story = awaited is not None and (story.is_last or awaited <= story.until)
+    if told.at is None and awaited is not None and is_of_story and awaited > told.bad_until:
+        return awaited
+    return told.at
+
+
+def _phases(view: _View, story: Story) -> Iterator[tuple[str, _Reached]]:
     """When each phase that can be told was reached."""
     if view.band.is_known:
-        yield (
-            "detected_seconds",
-            first_breach(view.samples, view.stages, view.band, story.begin, story.until),
-        )
+        breach = first_breach(view.samples, view.stages, view.band, story.begin, story.until)
+        yield "detected_seconds", _Reached(breach)
     services = _services(view.samples)
     if services:
         attempts = [answers(view.samples, stage) for stage in view.stages]
         bad = [(one, one.values > 0) for one in services]
         bad += [(one, np.isnan(one.values)) for one in attempts]
-        yield "service_seconds", _latest([_well_since(one, mask, story) for one, mask in bad])
+        yield "service_seconds", _all([_well_since(one, mask, story) for one, mask in bad])
     if view.last in view.band.standstill:
-        yield "flow_seconds", _flow(view, story)
+        yield "flow_seconds", _Reached(_flow(view, story))
     yield from _caught_up(view, story)
     ages = view.samples.series(view.last, "freshness_seconds").known()
     if view.budget is not None and len(ages.between(story.begin, story.until)):
@@ -133,30 +152,34 @@ def _phases(view: _View, story: Story) -> Iterator[tuple[str, float | None]]:
 
 def _services(samples: Samples) -> list[Series]:
     """Series that are above 0 while a service does not run or is not healthy."""
-    impaired = samples.series(_ENGINE, "impaired_services")
+    impaired = samples.series(_ENGINE, "impaired_services").known()
     if len(impaired):
         return [impaired]
     states = [
-        series
+        series.known()
         for quantity in ("running", "healthy")
         for series in samples.by_key(_ENGINE, quantity).values()
     ]
     return [Series(one.at, 1.0 - one.values) for one in states]
 
 
-def _well_since(series: Series, is_bad: Any, story: Story) -> float | None:
-    """From when on to the end no sample is bad; the injection where none was, ``None``: never."""
+def _well_since(series: Series, is_bad: Any, story: Story) -> _Reached:
+    """From when on to the end no sample is bad; the injection where none was."""
     inside = (series.at >= story.begin) & (series.at <= story.until)
     bad = np.flatnonzero(inside & is_bad)
     if not bad.size:
-        return story.begin
-    good = np.flatnonzero(inside[bad[-1] + 1 :])
-    return float(series.at[bad[-1] + 1 + good[0]]) if good.size else None
+        return _Reached(story.begin)
+    last = int(bad[-1])
+    good = np.flatnonzero(inside[last + 1 :])
+    since = float(series.at[last + 1 + good[0]]) if good.size else None
+    return _Reached(since, float(series.at[last]))
 
 
-def _latest(moments: Sequence[float | None]) -> float | None:
-    """The latest of *moments*; never, where one of them is."""
-    return None if None in moments else max(one for one in moments if one is not None)
+def _all(parts: Sequence[_Reached]) -> _Reached:
+    """When the last of *parts* was reached; never, where one of them was not."""
+    moments = [one.at for one in parts if one.at is not None]
+    since = max(moments) if len(moments) == len(parts) else None
+    return _Reached(since, max(one.bad_until for one in parts))
 
 
 def _flow(view: _View, story: Story) -> float | None:
@@ -177,16 +200,16 @@ def _flow(view: _View, story: Story) -> float | None:
     return next((one for one in ends if one is None or one >= healed), ends[-1])
 
 
-def _caught_up(view: _View, story: Story) -> Iterator[tuple[str, float | None]]:
+def _caught_up(view: _View, story: Story) -> Iterator[tuple[str, _Reached]]:
     wanted = _emitted(view, story)
     if not wanted:
         return
     shown = view.samples.by_key(view.last, "newest_id")
     moments = [
-        _reached(shown[key].known(), last, story) if key in shown else None
+        _reached(shown[key].known(), last, story) if key in shown else _Reached(None)
         for key, last in wanted.items()
     ]
-    yield "caught_up_seconds", _latest(moments)
+    yield "caught_up_seconds", _all(moments)
 
 
 def _emitted(view: _View, story: Story) -> dict[str, float]:
@@ -202,18 +225,17 @@ def _emitted(view: _View, story: Story) -> dict[str, float]:
     return {key: last for key, last in newest.items() if last}
 
 
-def _reached(shown: Series, last: float, story: Story) -> float | None:
+def _reached(shown: Series, last: float, story: Story) -> _Reached:
     """From when on the newest id is at least *last*."""
     before = shown.last_before(story.begin)
     if before is not None and before >= last:
-        return story.begin
-    is_behind = shown.values < last
-    since = _well_since(shown, is_behind, story)
-    if since != story.begin:
+        return _Reached(story.begin)
+    since = _well_since(shown, shown.values < last, story)
+    if since.at != story.begin:
         return since
     # Nothing behind was seen since the injection: the first sample is what shows it.
     inside = shown.between(story.begin, story.until)
-    return float(inside.at[0]) if len(inside) else None
+    return _Reached(float(inside.at[0]) if len(inside) else None)
 
 
 def _extent(view: _View, story: Story) -> dict[str, float | None]:

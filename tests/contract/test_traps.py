@@ -6,10 +6,7 @@ with the other line of upstream (1.19 for Python 3.11, 1.21 from 3.12 on).
 """
 
 import json
-import os
-import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,69 +15,29 @@ from typing import Any
 import pytest
 
 from k2chaos.system.engine import DockerRuntime
-from tests.contract.desk import Desk, action, desk_at, experiment, nap, probe
-
-ROOT = Path(__file__).parents[2]
-OTHERS = ("python3.13", "python3.12", "python3.11")
-"""Looked for in this order; what runs these tests is left out."""
+from tests.contract.desk import Desk, action, desk_at, experiment, probe
+from tests.contract.upstream import CannotBeMade, other_line
 
 BROKEN = """
-def none():
-    return None
+calls = []
 
-def nan():
-    return float("nan")
-
-def text():
-    return "twelve"
-
-def number():
-    number.calls = getattr(number, "calls", 0) + 1
-    return number.calls
+def first(otherwise):
+    calls.append(otherwise)
+    odd = {"none": None, "nan": float("nan"), "text": "twelve", "list": [1]}
+    return 1 if len(calls) == 1 else odd[otherwise]
 
 def fails(**_):
     raise RuntimeError("on purpose")
 """
 
 
-def _other_interpreter() -> str | None:
-    """An interpreter whose upstream is of the other line, or nothing."""
-    is_new = sys.version_info >= (3, 12)
-    for name in OTHERS:
-        minor = int(name.rpartition(".")[2])
-        if (minor >= 12) != is_new:
-            for found in (shutil.which(name), *map(str, _pyenv(minor))):
-                if found and _runs(found):
-                    return found
-    return None
-
-
-def _pyenv(minor: int) -> list[Path]:
-    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
-    return sorted(root.glob(f"versions/3.{minor}.*/bin/python"), reverse=True)
-
-
-def _runs(interpreter: str) -> bool:
-    tried = subprocess.run([interpreter, "-c", "import venv"], capture_output=True, check=False)
-    return tried.returncode == 0
-
-
 @pytest.fixture(scope="session")
 def other_python(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The other interpreter, with k2chaos and its pinned packages installed."""
-    interpreter = _other_interpreter()
-    if interpreter is None:
-        pytest.skip("this machine has no interpreter for upstream's other line")
-    folder = tmp_path_factory.mktemp("other") / "venv"
-    made = subprocess.run(
-        [interpreter, "tools/environment.py", str(folder)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert made.returncode == 0, made.stderr
-    return str(folder / "bin" / "python")
+    """An interpreter with the other line of upstream, with k2chaos and its pinned packages."""
+    try:
+        return str(other_line(tmp_path_factory.mktemp("other") / "venv"))
+    except CannotBeMade as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(params=["this", "other"])
@@ -145,6 +102,23 @@ def test_a_deviation_in_the_middle_of_the_method_alone_never_passes_unseen(desk:
     assert "promise-broken" in desk.codes()
 
 
+def test_a_hypothesis_that_does_not_hold_during_the_method_fails(desk: Desk) -> None:
+    """Upstream tests it again and again, keeps what it saw, and ends with exit code 0."""
+    whole = hypothesis(probe("impaired_services", 0))
+    runtime = {"hypothesis": {"strategy": "continuously"}, "rollbacks": {"strategy": "always"}}
+    method = [action("pause", role="exchange", duration=4), action("await_recovery", deadline=20)]
+
+    output = ends(
+        desk,
+        1,
+        "budget-exceeded",
+        **{"steady-state-hypothesis": whole, "runtime": runtime, "method": method},
+    )
+
+    assert "budget-exceeded: during the method, impaired_services: 1 is outside 0" in output
+    assert {"budget-exceeded"} == desk.codes()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_run_that_is_interrupted_is_inconclusive_and_healed(desk: Desk, number: int) -> None:
     process = desk.start("run", desk.write(method=[action("pause", role="exchange", duration=60)]))
@@ -157,17 +131,23 @@ def test_a_run_that_is_interrupted_is_inconclusive_and_healed(desk: Desk, number
     assert "interrupted" in desk.codes()
 
 
-@pytest.mark.parametrize("func", ["none", "nan", "text"])
-def test_a_tolerance_that_crashes_leaves_no_pass(desk: Desk, func: str) -> None:
-    """Upstream ends without a journal where an after-probe returns what a range cannot hold."""
-    odd = broken(func, {"type": "range", "range": [0, 100]})
-    changes: dict[str, Any] = {
-        "steady-state-hypothesis": hypothesis(probe("lost_records", 0, stage="api"), odd),
-        "method": [nap(0.1)],
-    }
+@pytest.mark.parametrize("otherwise", ["none", "nan", "text", "list"])
+def test_a_tolerance_that_crashes_after_the_method_leaves_no_pass(
+    desk: Desk, otherwise: str
+) -> None:
+    """Upstream crashes, without a journal, or takes it for a value like any other."""
+    odd = broken("first", {"type": "range", "range": [0, 100]})
+    odd["provider"]["arguments"] = {"otherwise": otherwise}
+    whole = hypothesis(probe("lost_records", 0, stage="api"), odd)
+
+    changes: dict[str, Any] = {"steady-state-hypothesis": whole}
     code, output = desk.run(desk.write(**changes))
 
-    assert code in {2, 3, 4}, output
+    assert code in {1, 3, 4}, output
+    verdicts = [*(desk.folder / "journals").glob("*/verdict.json")]
+    assert "pass" not in {json.loads(path.read_text())["verdict"] for path in verdicts}
+    assert "running" == desk.status()
+    assert "no run, and no fault is open" in desk.k2chaos("status").stdout
 
 
 def test_a_journal_that_is_gone_is_inconclusive(desk: Desk) -> None:

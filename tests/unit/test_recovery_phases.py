@@ -290,3 +290,26 @@ def test_freshness_over_the_run_is_told_by_its_quantiles() -> None:
     freshness = verdict_document(run.evidence())["freshness"]
 
     assert {"budget_seconds": 5.0, "p50": None, "p99": None, "max": None} == freshness
+
+
+def test_what_the_samples_end_too_early_to_show_is_what_await_recovery_saw_later() -> None:
+    run = Watched()
+    run.breaks(20.0, 30.0)
+    run.sees("engine", "impaired_services", lambda now: float(now >= 20) if now < 33 else None)
+    run.happens("recovery", 59.0, called_at=at(31).isoformat(), service_seconds=1.9)
+
+    assert 12.9 == recovery(run)["from_injection"]["service_seconds"]
+
+    run.sees("engine", "impaired_services", lambda now: float(now >= 20) if now < 33.1 else None)
+
+    assert None is recovery(run)["from_injection"]["service_seconds"], "it was bad again"
+
+
+def test_what_await_recovery_saw_after_the_next_fault_is_not_of_this_one() -> None:
+    run = Watched()
+    run.breaks(20.0, 30.0)
+    run.breaks(40.0, 41.0, event="injection")
+    run.sees("engine", "impaired_services", lambda now: float(20 <= now < 50))
+    run.happens("recovery", 59.0, called_at=at(45).isoformat(), service_seconds=6.0)
+
+    assert None is recovery(run)["from_injection"]["service_seconds"]
