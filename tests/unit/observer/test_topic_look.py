@@ -158,6 +158,33 @@ def test_a_follower_to_whom_nothing_comes_is_replaced_and_what_did_not_come_is_r
     look.close()
 
 
+class Slow(Follower):
+    """One to whom records come, but slower than they are written."""
+
+    def taken(self, seconds: float) -> list[bytes | None]:
+        time.sleep(seconds)
+        self.positions[0] += 1
+        return []
+
+
+def test_a_follower_that_is_behind_and_gets_on_is_kept(topic: FakeTopic) -> None:
+    clock, begun = FakeClock(), list[Follower]()
+
+    def follow(topic: Topic, since: Mapping[int, int]) -> Follower:
+        begun.append(Slow(topic, since))
+        return begun[-1]
+
+    look = TopicLook(topic.topic, RECORD, clock, follow)
+    look.ask({})
+    topic.put("BTC", *range(1, 501))
+    for _ in range(5):
+        clock.seconds += STUCK_SECONDS / 2
+        look.ask({})
+
+    assert 1 == len(begun)
+    look.close()
+
+
 class Dumb(TopicClient):
     """A client of a broker that does not answer any more, until it is let go."""
 
