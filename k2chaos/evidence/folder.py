@@ -6,6 +6,7 @@ are replaced, never overwritten; every secret of the pipeline file is blotted ou
 reaches the disk.
 """
 
+import itertools
 import json
 import re
 import threading
@@ -96,11 +97,9 @@ def create_run_folder(
     stem = f"{started.astimezone(UTC):%Y-%m-%dT%H-%M-%SZ}-{slug}"
     try:
         journals.mkdir(parents=True, exist_ok=True)
-        for number in range(1, 1000):
-            path = journals / (stem if number == 1 else f"{stem}-{number}")
-            if not path.exists():
-                path.mkdir()
-                break
+        names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
+        path = next(journals / one for one in names if not (journals / one).exists())
+        path.mkdir()
     except OSError as error:
         message = (
             f"cannot make a run folder in {journals} ({error}): "

@@ -67,12 +67,9 @@ class Samples:
         return {key: _series(rows.filter(pc.equal(rows["key"], key))) for key in sorted(keys)}
 
     @property
-    def span(self) -> tuple[float, float] | None:
-        """The first and the last moment at which anything was sampled."""
-        if not self.table.num_rows:
-            return None
-        times = _seconds(self.table)
-        return float(times.min()), float(times.max())
+    def end(self) -> float:
+        """The last moment at which anything was sampled; there has to be a sample."""
+        return float(_seconds(self.table).max())
 
     def as_written(self, stage: str, quantity: str) -> Floats:
         """The times of one quantity's samples in the order in which they were written."""

@@ -38,17 +38,16 @@ class Story:
 def story_of(evidence: RunEvidence, event: Mapping[str, Any]) -> Story | None:
     """Where the story of one fault begins and ends; ``None`` where there are no samples of it."""
     samples = samples_in_order(evidence)
-    span = samples.span if samples is not None else None
     begin, end = effect_of(event)
-    if span is None or begin is None or begin >= span[1]:
+    if samples is None or begin is None or begin >= samples.end:
         return None
     following = [
         other
         for other in map(begin_of, disturbances(evidence))
         if other is not None and other > (begin if end is None else end)
     ]
-    until = min([span[1], *following])
-    return Story(begin, end, until, is_last=until == span[1])
+    until = min([samples.end, *following])
+    return Story(begin, end, until, is_last=until == samples.end)
 
 
 def steady_until(evidence: RunEvidence) -> float:

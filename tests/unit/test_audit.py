@@ -374,3 +374,12 @@ def test_a_stage_may_come_in_parts() -> None:
         parts = [table_of(rows[start : start + size]) for start in range(0, len(rows), size)]
         assert whole == audit(window, {"topic": parts})
     assert [("duplicated", "topic", 2), ("reordered", "topic", 1)] == told(whole)
+
+
+def test_keys_may_come_as_a_dictionary() -> None:
+    rows = [("BTC", 101), ("ETH", 1), ("BTC", 101)]
+    encoded = table_of(rows).set_column(0, "key", table_of(rows)["key"].dictionary_encode())
+
+    found = [Slots.of(WINDOW).places(table).tolist() for table in (table_of(rows), encoded)]
+
+    assert found[0] == found[1]

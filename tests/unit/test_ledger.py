@@ -1,12 +1,14 @@
 """The ledger: on disk before the fault is, readable whatever happened to it."""
 
 import json
+import resource
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from k2chaos.evidence.ledger import FaultLedger, read_ledger, read_state_ledgers
+from k2chaos.errors import RunError
+from k2chaos.evidence.ledger import FaultLedger, _take_back, read_ledger, read_state_ledgers
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 FAULT = {"kind": "pause", "target": {"engine": "fake://", "project": "p", "service": "kafka"}}
@@ -101,3 +103,34 @@ def test_the_ledgers_of_all_runs_are_read_together(ledger: FaultLedger, tmp_path
 
 def test_a_ledger_that_is_not_there_reads_as_empty(tmp_path: Path) -> None:
     assert () == read_ledger(tmp_path / "none.jsonl").entries
+
+
+def test_half_a_line_on_a_disk_that_is_full_is_taken_back(ledger: FaultLedger) -> None:
+    ledger.tried("pause-1", FAULT, NOW, at=NOW)
+    before = [path.read_bytes() for path in ledger.paths]
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before[0]) + 20, limits[1]))
+    try:
+        with pytest.raises(RunError, match="No space left"):
+            ledger.active("pause-1", {}, at=NOW)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    assert before == [path.read_bytes() for path in ledger.paths]
+
+
+def test_only_the_end_of_a_ledger_is_ever_taken_back(tmp_path: Path) -> None:
+    path = tmp_path / "faults.jsonl"
+    path.write_text("mine\nanother's\n")
+
+    _take_back(path, "mine\n")
+    assert "mine\nanother's\n" == path.read_text()
+    _take_back(path, "another's\n")
+    assert "mine\n" == path.read_text()
+
+
+def test_a_ledger_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    reading = read_ledger(tmp_path)
+
+    assert () == reading.entries
+    assert "Is a directory" in reading.unreadable[0]

@@ -77,6 +77,10 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
         ("window.json", '{"after": {}}'),
         ("window.json", '{"after": {"A": null}, "until": {}}'),
         ("window.json", '{"after": 5, "until": {}}'),
+        ("committed.json", '{"0": "first"}'),
+        ("committed.json", '{"0": null}'),
+        ("run.json", '{"schema": 2}'),
+        ("journal.json", '{"results": []}'),
         ("records/topic.parquet", "PAR1"),
     ],
 )

@@ -4,6 +4,7 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from k2chaos.evidence.samples import SAMPLES, Sample, SampleWriter, read_samples
@@ -76,3 +77,17 @@ def test_an_empty_file_holds_nothing(path: Path) -> None:
 def test_no_file_is_an_error(path: Path) -> None:
     with pytest.raises(OSError, match="samples"):
         read_samples(path)
+
+
+def test_samples_of_another_version_are_told(path: Path) -> None:
+    other = pa.table({"at": [1], "value": [2.0]})
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, other.schema) as stream:
+        stream.write_table(other)
+
+    assert (SAMPLES.empty_table(), "not samples of this version") == read_samples(path)
+
+
+def test_a_writer_that_wrote_nothing_leaves_nothing(path: Path) -> None:
+    SampleWriter(path).close()
+
+    assert not path.exists()

@@ -68,3 +68,19 @@ def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
 
     assert "two" == path.read_text()
     assert [path] == list(tmp_path.iterdir())
+
+
+def test_where_nobody_can_lock_nobody_holds_and_nobody_begins() -> None:
+    lock = PipelineLock(Path("/proc/none"), "lab")
+
+    assert None is lock.holder()
+    with pytest.raises(UsageError, match="writable"), lock.held_by(HOLDER):
+        pytest.fail("it was locked")
+
+
+def test_a_holder_that_left_nothing_to_read_is_unknown(directory: Path) -> None:
+    lock = PipelineLock(directory, "lab")
+    with lock.held_by(HOLDER):
+        (directory / "locks" / "lab.json").write_text("{}")
+
+        assert Holder("unknown", 0, "unknown", "") == lock.holder()

@@ -8,10 +8,12 @@ import pyarrow as pa
 import pytest
 
 from k2chaos.evidence.finding import Finding
+from k2chaos.evidence.folder import AUDIT
 from k2chaos.evidence.ledger import LedgerEntry, LedgerReading
 from k2chaos.evidence.reading import RunEvidence
 from k2chaos.evidence.records import RECORDS, Window
 from k2chaos.evidence.samples import Sample
+from k2chaos.judge.audit_rules import AUDIT_RULES
 from k2chaos.judge.rules import RULES
 from k2chaos.judge.verdict import Judgement, judge
 from tests.fakes.observed import table_of
@@ -295,3 +297,76 @@ def test_a_fault_that_a_rollback_repeats_by_reference_stands_outside_the_method(
     story.journal["experiment"]["rollbacks"] = [{"ref": "freeze"}]
 
     assert ["fault-outside-method"] == [one.code for one in story.judged().reasons]
+
+
+def test_an_order_that_the_pipeline_never_promised_is_no_failure() -> None:
+    story = Story()
+    story.findings.append(Finding("reordered", "topic", "source", 2))
+    assert "fail" == story.judged().outcome
+
+    story.run["pipeline"]["promise"]["order"] = "none"
+    assert "pass" == story.judged().outcome
+
+
+@pytest.mark.parametrize(
+    "when, expected", [("before", "kafka is paused"), ("after", "api is gone")]
+)
+def test_what_a_probe_saw_is_told_beside_what_it_returned(when: str, expected: str) -> None:
+    story = Story()
+    state = unmet()
+    state["probes"][1]["activity"]["provider"] = {"func": "impaired_services"}
+    steady(story, when, state)
+    for troubles in (["kafka is paused"], ["api is gone"]):
+        story.happens("measured", probe="impaired_services", troubles=troubles)
+
+    (reason,) = story.judged().reasons
+
+    assert reason.text.endswith(f"42 is outside 0 ({expected})")
+
+
+def test_a_probe_that_saw_no_trouble_is_told_without() -> None:
+    story = Story()
+    state = unmet()
+    state["probes"][1]["activity"]["provider"] = {"func": "lost_records"}
+    steady(story, "after", state)
+    story.happens("measured", probe="lost_records")
+
+    (reason,) = story.judged().reasons
+
+    assert reason.text.endswith("42 is outside 0")
+
+
+AUDITED: list[tuple[str, str, Change]] = [
+    ("promise-broken", "fail", lambda s: s.findings.append(LOST)),
+    ("stage-unavailable", "fail", lambda s: s.happens("stage-unavailable", stage="api")),
+    ("not-audited", "inconclusive", lambda s: s.happens("not-audited", stage="api")),
+    (
+        "window-broken",
+        "inconclusive",
+        lambda s: setattr(s, "window", Window({"A": 9, "B": 0}, {"A": 8, "B": 999})),
+    ),
+    ("too-few-records", "inconclusive", lambda s: setattr(s, "window", None)),
+    ("too-few-records", "inconclusive", lambda s: setattr(s, "window", Window({}, {}))),
+    ("evidence-damaged", "inconclusive", lambda s: s.damage.append("run.json: gone")),
+    ("interrupted", "inconclusive", lambda s: s.happens("interrupted", reason="SIGINT")),
+]
+
+
+@pytest.mark.parametrize("code, outcome, change", AUDITED)
+def test_what_went_wrong_in_an_audit_is_named_and_is_no_pass(
+    code: str, outcome: str, change: Change
+) -> None:
+    story = Story()
+    story.run["kind"] = AUDIT
+    story.ledger.clear()
+    story.journal.clear()
+    assert Judgement("pass", ()) == story.judged()
+
+    change(story)
+    judgement = story.judged()
+
+    assert (outcome, [code]) == (judgement.outcome, [one.code for one in judgement.reasons])
+
+
+def test_every_rule_of_an_audit_was_seen_to_speak() -> None:
+    assert {rule.code for rule in AUDIT_RULES} == {code for code, _, _ in AUDITED}
