@@ -288,7 +288,7 @@ def test_a_probe_that_crashes_while_a_fault_is_held_leaves_nothing_broken(
         del look["tolerance"]
         method.append(look)
     else:
-        parts["steady-state-hypothesis"]["probes"].append(look)
+        parts["steady-state-hypothesis"]["probes"] = [look]  # the others see the fault, and fail
         parts["runtime"]["hypothesis"] = {"strategy": "continuously"}
     name = desk.write(**{**parts, "method": [*method, action("await_recovery", deadline=20)]})
 
