@@ -11,7 +11,8 @@ before that), as exactly as the evidence knows. What was never lost counts from 
 phase that nobody measured has no entry. The last stage stands for all: it is what users see. What
 the samples end too early to show is taken from `await_recovery`, which looked for itself.
 
-A phase is known to within one sampling interval: it is the first sample that shows it.
+A phase is known to within one sampling interval: it is the first sample that shows it; of services,
+exactly, where the engine told of the event.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,18 +31,25 @@ from k2chaos.judge.story import Story, steady_until, story_of
 
 _ENGINE: Final = "engine"
 _AWAITED: Final = ("service_seconds", "caught_up_seconds", "fresh_seconds")
+_CAME_BACK: Final = frozenset({"start", "unpause", "health_status: healthy"})
 _TOGETHER_SECONDS: Final = 0.001
 """Ids of one look may differ by so much in time."""
 
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """What the phases are read from."""
+    """
+    What the phases are read from.
+
+    Attributes:
+        came_back: When the engine told of a container that it came back, in the order of time.
+    """
 
     samples: Samples
     stages: Sequence[str]
     band: SteadyBand
     budget: float | None
+    came_back: Floats
 
     @property
     def last(self) -> str:
@@ -76,7 +84,14 @@ def _view(evidence: RunEvidence) -> _View | None:
     if samples is None or not stages:
         return None
     band = steady_band(samples, stages, steady_until(evidence))
-    return _View(samples, stages, band, pipeline.get("budgets", {}).get("freshness_seconds"))
+    budget = pipeline.get("budgets", {}).get("freshness_seconds")
+    return _View(samples, stages, band, budget, _came_back(evidence))
+
+
+def _came_back(evidence: RunEvidence) -> Floats:
+    events = evidence.events_named("engine")
+    moments = [seconds_of(event["at"]) for event in events if event.get("action") in _CAME_BACK]
+    return np.sort(np.array(moments, dtype=np.float64))
 
 
 def _recovery(
@@ -139,9 +154,9 @@ def _phases(view: _View, story: Story) -> Iterator[tuple[str, _Reached]]:
     services = _services(view.samples)
     if services:
         attempts = [answers(view.samples, stage) for stage in view.stages]
-        bad = [(one, one.values > 0) for one in services]
-        bad += [(one, np.isnan(one.values)) for one in attempts]
-        yield "service_seconds", _all([_well_since(one, mask, story) for one, mask in bad])
+        up = [_well_since(one, one.values > 0, story) for one in services]
+        answered = [_well_since(one, np.isnan(one.values), story) for one in attempts]
+        yield "service_seconds", _all([*(_sharpened(one, view.came_back) for one in up), *answered])
     if view.last in view.band.standstill:
         yield "flow_seconds", _Reached(_flow(view, story))
     yield from _caught_up(view, story)
@@ -173,6 +188,14 @@ def _well_since(series: Series, is_bad: Any, story: Story) -> _Reached:
     good = np.flatnonzero(inside[last + 1 :])
     since = float(series.at[last + 1 + good[0]]) if good.size else None
     return _Reached(since, float(series.at[last]))
+
+
+def _sharpened(told: _Reached, came_back: Floats) -> _Reached:
+    """The moment at which the engine says that a service came back, where it lies in between."""
+    if told.at is None:
+        return told
+    between = came_back[(came_back > told.bad_until) & (came_back <= told.at)]
+    return _Reached(float(between[-1]), told.bad_until) if between.size else told
 
 
 def _all(parts: Sequence[_Reached]) -> _Reached:

@@ -313,3 +313,24 @@ def test_what_await_recovery_saw_after_the_next_fault_is_not_of_this_one() -> No
     run.happens("recovery", 59.0, called_at=at(45).isoformat(), service_seconds=6.0)
 
     assert None is recovery(run)["from_injection"]["service_seconds"]
+
+
+def test_the_engine_tells_exactly_when_a_service_came_back() -> None:
+    run = Watched()
+    run.breaks(20.0, 30.0)
+    run.sees("engine", "impaired_services", lambda now: float(20 <= now < 33))
+    for when, action in (
+        (20.0, "die"), (30.0, "start"), (32.85, "health_status: healthy"), (32.9, "exec_start"),
+        (33.5, "start"),
+    ):  # fmt: skip
+        run.happens("engine", when, container="kafka-1", action=action)
+
+    assert 12.85 == recovery(run)["from_injection"]["service_seconds"]
+
+    run.sees("api", "attempt_seconds", lambda now: None if 21 < now < 33.3 else 0.01)
+
+    assert 13.4 == recovery(run)["from_injection"]["service_seconds"], "and its stage has to answer"
+
+    run.sees("engine", "impaired_services", lambda now: float(now >= 20))
+
+    assert None is recovery(run)["from_injection"]["service_seconds"]
