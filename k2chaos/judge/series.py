@@ -63,8 +63,15 @@ class Samples:
     def by_key(self, stage: str, quantity: str) -> Mapping[str, Series]:
         """The same, by key; samples without a key are left out."""
         rows = self._rows(stage, quantity)
-        keys = [key for key in rows["key"].unique().to_pylist() if key is not None]
-        return {key: _series(rows.filter(pc.equal(rows["key"], key))) for key in sorted(keys)}
+        encoded = rows["key"].combine_chunks().dictionary_encode()
+        codes = encoded.indices.fill_null(-1).to_numpy()
+        series = _series(rows)
+        ordered = codes[np.argsort(_seconds(rows), kind="stable")]
+        places = {key: ordered == code for code, key in enumerate(encoded.dictionary.to_pylist())}
+        return {
+            key: Series(series.at[mask], series.values[mask])
+            for key, mask in sorted(places.items())
+        }
 
     @property
     def end(self) -> float:
