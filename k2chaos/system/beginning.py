@@ -87,7 +87,7 @@ def begin_run(
         try:
             _hold(stack, directory, folder, runtime, pipeline, started)
             _heal_leftovers(directory, pipeline, clock)
-            baseline = take_baseline(stages, clock)
+            baseline = take_baseline(stages, clock, interrupt.requested)
         except BaseException:
             with contextlib.suppress(OSError):
                 folder.path.rmdir()

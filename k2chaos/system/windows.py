@@ -1,5 +1,6 @@
 """Where a window of records begins, and what each stage shows of it."""
 
+import threading
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -8,11 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from k2chaos.clock import Clock
-from k2chaos.errors import StageBlind
+from k2chaos.errors import StageBlind, StageUnavailable
 from k2chaos.evidence.baseline import Baseline
 from k2chaos.evidence.records import Window
 from k2chaos.evidence.slots import within
 from k2chaos.pipeline import STAGES
+from k2chaos.system.patience import patiently
 from k2chaos.system.stages import Stages
 from k2chaos.system.topic import TopicRead
 
@@ -20,11 +22,31 @@ MARGIN: Final = timedelta(seconds=60)
 """By how much the event time of a run's first record may lie before its start: clocks differ."""
 
 
-def take_baseline(stages: Stages, clock: Clock) -> Baseline:
+BASELINE_PATIENCE_SECONDS: Final = 10.0
+"""How long a stage that answers badly (a broker that elects a leader) is asked again."""
+
+
+def take_baseline(
+    stages: Stages, clock: Clock, interrupt: threading.Event | None = None
+) -> Baseline:
     """
-    What stands now. The topic's offsets come first: every record emitted after ``last_ids`` then
-    lies behind them.
+    What stands now, asked patiently until *interrupt* is set.
+
+    Raises:
+        StageUnavailable: A stage did not answer for `BASELINE_PATIENCE_SECONDS`.
+        StageBlind: We could not look.
     """
+    return patiently(
+        lambda: _baseline_now(stages, clock),
+        clock,
+        BASELINE_PATIENCE_SECONDS,
+        (StageUnavailable,),
+        interrupt,
+    )
+
+
+def _baseline_now(stages: Stages, clock: Clock) -> Baseline:
+    """The topic's offsets first: every record emitted after ``last_ids`` then lies behind them."""
     started = clock.now()
     topic = stages.topic
     offsets = topic.end_offsets() if topic is not None else None

@@ -19,14 +19,12 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from tenacity import Retrying, retry_if_exception_type
-from tenacity.wait import wait_exponential
-
 from k2chaos.clock import Clock
 from k2chaos.errors import EngineUnreachable, FaultError, FaultNotHealed, RunError, TargetError
 from k2chaos.system.faults import Fault, Hold, id_of
 from k2chaos.system.faults.at_once import at_once
 from k2chaos.system.faults.steps import HEAL_DEADLINE_SECONDS, Holding
+from k2chaos.system.patience import patiently
 
 logger = logging.getLogger("chaostoolkit")
 
@@ -42,6 +40,7 @@ __all__ = [
     "watch",
 ]
 
+_CURABLE = (TargetError, EngineUnreachable, FaultError)
 _LOOK_SECONDS = 0.5
 _SHORTEST_SECONDS = 0.005
 _BREATH_SECONDS = 0.001
@@ -226,16 +225,4 @@ def heal(hold: Hold, holding: Holding, watch_seconds: float = 0.0) -> None:
 
 
 def _patiently(once: Callable[[], _T], clock: Clock) -> _T:
-    until = clock.monotonic() + HEAL_DEADLINE_SECONDS
-
-    def sleep(seconds: float) -> None:
-        clock.wait(seconds)
-
-    retrying = Retrying(
-        stop=lambda _state: clock.monotonic() >= until,
-        sleep=sleep,
-        wait=wait_exponential(multiplier=0.05, max=2.0),
-        retry=retry_if_exception_type((TargetError, EngineUnreachable, FaultError)),
-        reraise=True,
-    )
-    return retrying(once)
+    return patiently(once, clock, HEAL_DEADLINE_SECONDS, _CURABLE)
