@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from tests.contract.desk import (
     probe,
 )
 from tests.fakes.api import KEY
+from tools.residue import oracle
 
 
 @pytest.fixture
@@ -346,6 +348,36 @@ def test_what_a_run_left_that_was_killed_whole_is_healed_by_its_guardian(desk: D
 
     desk.until(lambda: desk.status() == "running")
     desk.until(lambda: "no fault is open" in desk.k2chaos("status").stdout)
+
+
+def test_heals_at_once_do_not_disturb_each_other(desk: Desk) -> None:
+    """The guardian, three hands that type `heal`, and another run that sweeps before it begins."""
+    engine, project = desk.runtime.engine, f"com.docker.compose.project={desk.target.project}"
+    containers = docker(engine, "ps", "--quiet", "--filter", f"label={project}").split()
+    before = [oracle.look(engine, one) for one in containers]
+    faults = [
+        action("freeze_process", role="api", process="sh", duration=60),
+        action("squeeze_memory", role="exchange", duration=60),
+        action("pause", role="exchange", duration=60, start_after=3),
+    ]
+    method = [*({**one, "background": True} for one in faults), nap(60)]
+    process = desk.start("run", desk.write(method=method))
+    desk.until(lambda: desk.status() == "paused" or process.poll() is not None)
+    assert process.poll() is None, process.communicate()
+    (child,) = _children(process.pid)
+    for one in (process.pid, child):
+        os.kill(one, signal.SIGKILL)
+
+    with ThreadPoolExecutor() as hands:
+        heals = [hands.submit(desk.k2chaos, "heal") for _ in range(3)]
+        _, output = hands.submit(desk.run, desk.write("second", method=[nap(0.1)])).result()
+
+    assert [0, 0, 0] == [one.result().returncode for one in heals]
+    desk.until(lambda: "no run, and no fault is open" in desk.k2chaos("status").stdout)
+    after = [oracle.look(engine, one) for one in containers]
+    left = [oracle.differences(*looks) for looks in zip(before, after, strict=True)]
+    assert [[], []] == left, output
+    assert () == desk.locks()
 
 
 def test_what_a_run_left_that_was_killed_with_its_guardian_is_healed_by_the_next_command(
