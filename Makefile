@@ -52,7 +52,7 @@ docs: $(VENV)/.installed ## Write the pages that are made from the code and from
 	$(BIN)/python -m tools.e2e pages
 
 test: setup ## Unit tests, and the contract suite on fakes and on the real engine
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --durations=15
 
 fuzz: $(VENV)/.installed ## FUZZ (100000) pairs of pipeline and experiment files: nothing outside the scope is touched
 	K2CHAOS_FUZZ_EXAMPLES=$(FUZZ) $(BIN)/python -m pytest -q --timeout=0 tests/unit/test_fuzz.py --hypothesis-show-statistics

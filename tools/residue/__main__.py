@@ -28,6 +28,7 @@ from tools.residue.victim import KINDS, Trial
 
 AT_ONCE: Final = 3
 DEFAULT_TRIALS: Final = 1000
+TOLD_EVERY: Final = 50
 
 
 def main(words: Sequence[str]) -> int:
@@ -42,6 +43,8 @@ def main(words: Sequence[str]) -> int:
             results.append(result)
             for line in result.residue:  # at once: a thousand take long
                 print(f"{result.trial}: {line}", flush=True)
+            if len(results) % TOLD_EVERY == 0:  # a file shows no bar
+                print(f"{len(results)} of {count}", flush=True)
     running.close()
     left = oracle.helpers(engine)
     output.print(table(results))
