@@ -103,7 +103,7 @@ chaos: lab ## Run every experiment
 	@$(BIN)/chaos run experiments/*.json
 
 bench: $(VENV)/.installed ## Measure what the docs quote, on a running lab (about seven minutes)
-	@for script in audit lab rate api observer; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+	@for script in audit topic lab rate api observer; do $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 bugs: setup ## Every bug on purpose, one by one, and whether its experiment finds it (BUGS=name,name: some)
 	@$(BIN)/python -m tools.bugs $(BUGS)

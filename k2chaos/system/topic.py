@@ -6,7 +6,7 @@ and how far the sink's group says it has come.
 """
 
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -89,14 +89,20 @@ class TopicClient:
         with self._lock, self._log.translating("read"):
             ends = self._log.end_offsets() if until is None else until
             spans = {number: (since.get(number, 0), end) for number, end in ends.items()}
-            entries = list(self._log.entries(spans))
-            decoded = self._decoder.decode(
-                [one.value for one in entries],
-                partition=[one.partition for one in entries],
-                offset=[one.offset for one in entries],
-            )
-            bad = [(entries[row], reason) for row, reason in decoded.failures]
-            return TopicRead(decoded.records, _malformed(bad))
+            # Batch by batch: as columns they take a fraction of what they take as objects.
+            reads = [self._decoded(batch) for batch in self._log.batches(spans)]
+        reads = reads or [self._decoded([])]
+        records, malformed = zip(*((one.records, one.malformed) for one in reads), strict=True)
+        return TopicRead(pa.concat_tables(records), pa.concat_tables(malformed))
+
+    def _decoded(self, entries: Sequence[Entry]) -> TopicRead:
+        decoded = self._decoder.decode(
+            [one.value for one in entries],
+            partition=[one.partition for one in entries],
+            offset=[one.offset for one in entries],
+        )
+        bad = [(entries[row], reason) for row, reason in decoded.failures]
+        return TopicRead(decoded.records, _malformed(bad))
 
     def letter_offsets(self) -> dict[int, int]:
         """By partition, the end of the dead-letter topic; empty while nobody made it."""
@@ -125,7 +131,7 @@ class TopicClient:
         ends = self.letter_offsets()
         with self._lock, self._letters.translating("read"):
             spans = {number: (since.get(number, 0), end) for number, end in ends.items()}
-            entries = list(self._letters.entries(spans))
+            entries = self._letters.entries(spans)
             decoded = self._decoder.decode(
                 [one.value for one in entries], row=list(range(len(entries)))
             )

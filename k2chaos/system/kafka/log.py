@@ -6,6 +6,7 @@ only committed records count; every call ends within its deadline, whatever the 
 """
 
 import functools
+import itertools
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 
 _EARLIEST: Final = -2
 _LATEST: Final = -1
-_BATCH: Final = 10_000
+BATCH: Final = 10_000
+"""How many records are asked for at once."""
+
 _EVENTS: Final = 64
 """How many to ask for when only the ends of partitions are awaited."""
 
@@ -127,20 +130,27 @@ class Log:
         found = future.result().topic_partitions
         return {one.partition: one.offset for one in found if one.offset >= 0}
 
-    def entries(self, spans: Mapping[int, Span]) -> Iterator[Entry]:
+    def entries(self, spans: Mapping[int, Span]) -> list[Entry]:
         """The records of *spans*, partition after partition."""
+        found = itertools.chain.from_iterable(self.batches(spans))
+        return sorted(found, key=lambda entry: entry.partition)
+
+    def batches(self, spans: Mapping[int, Span]) -> Iterator[list[Entry]]:
+        """
+        The records of *spans* as they come, in their order within each partition.
+
+        At most `BATCH` at once: however many there are, few are in memory.
+        """
         opened = {number: span for number, span in spans.items() if span[0] < span[1]}
-        found: dict[int, list[Entry]] = {number: [] for number in opened}
         consumer = self._connected()
         consumer.assign(
             [_kafka().TopicPartition(self.name, one, start) for one, (start, _) in opened.items()]
         )
         try:
-            self._consume(consumer, opened, found)
+            yield from self._consume(consumer, opened)
         finally:
             if self._consumer is consumer:
                 consumer.unassign()
-        return (entry for one in sorted(found) for entry in found[one])
 
     def close(self) -> None:
         """Disconnect."""
@@ -148,20 +158,19 @@ class Log:
             self._consumer.close()
             self._consumer = None
 
-    def _consume(
-        self, consumer: "Consumer", spans: Mapping[int, Span], found: dict[int, list[Entry]]
-    ) -> None:
+    def _consume(self, consumer: "Consumer", spans: Mapping[int, Span]) -> Iterator[list[Entry]]:
         """Read until every partition has reached the end of its span."""
         ends = {number: end for number, (_, end) in spans.items()}
         patience = self._clock.monotonic() + self.seconds
         # librdkafka waits until it has as many as asked for: ask for no more than there can be.
         expected = sum(end - start for start, end in spans.values())
         while ends:
-            count = min(_BATCH, expected if expected > 0 else _EVENTS)
+            count = min(BATCH, expected if expected > 0 else _EVENTS)
             messages = consumer.consume(count, timeout=0.05)
             expected -= len(messages)
-            for message in messages:
-                self._take(message, ends, found)
+            taken = (self._taken(message, ends) for message in messages)
+            if batch := [entry for entry in taken if entry is not None]:
+                yield batch
             if messages:
                 patience = self._clock.monotonic() + self.seconds
             elif self._clock.monotonic() > patience:
@@ -170,11 +179,9 @@ class Log:
                 self.close()
                 raise StageUnavailable(said, "timeout")
 
-    def _take(
-        self, message: "Message", ends: dict[int, int], found: dict[int, list[Entry]]
-    ) -> None:
+    def _taken(self, message: "Message", ends: dict[int, int]) -> Entry | None:
         """
-        One message or one event of a partition.
+        One message or one event of a partition; an entry, where it is one of the span.
 
         The end is reached by a record at or behind it, or by the broker's word that the partition
         ends there: the last offsets may be transaction markers, which are never delivered.
@@ -184,12 +191,14 @@ class Log:
         if error is not None and error.code() != _kafka().KafkaError._PARTITION_EOF:  # noqa: SLF001 - so named
             self._raise(error, f"reading partition {number}")
         if number is None or offset is None or number not in ends:
-            return
-        if error is None and offset < ends[number]:
-            headers: Any = message.headers() or ()
-            found[number].append(Entry(number, offset, message.value(), tuple(headers)))
+            return None
+        is_ours = error is None and offset < ends[number]
         if offset >= ends[number] - (error is None):
             del ends[number]
+        if not is_ours:
+            return None
+        headers: Any = message.headers() or ()
+        return Entry(number, offset, message.value(), tuple(headers))
 
     def _offsets(self, which: int) -> dict[int, int]:
         """The first, the next, or the offset of a time, of every partition; a request a broker."""
