@@ -24,6 +24,8 @@ SCHEMA: Final = 1
 """Of ``run.json``."""
 
 _SPANS: Final = ("after", "until")
+_EDGES: Final = ("began", "ended")
+"""The events between which all others lie: without them some are missing, or the run was killed."""
 _JOURNAL_MARK: Final = "chaoslib-version"
 _TELLING: Final = ("run.json", "journal.json", "events.jsonl", "faults.jsonl")
 
@@ -148,6 +150,9 @@ def _read_events(path: Path, damage: list[str]) -> list[dict[str, Any]]:
             events.append(_event(line))
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             damage.append(f"{path.name}:{number}: {error!r}")
+    lacking = [name for name in _EDGES if all(event["event"] != name for event in events)]
+    if lacking and len(events) == len(lines):
+        damage.append(f"{path.name}: it does not say that the run {' and '.join(lacking)}")
     return events
 
 

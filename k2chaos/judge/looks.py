@@ -15,6 +15,11 @@ from k2chaos.judge.promise import breaks_promise, told
 
 _FAULT_ACTIONS: Final = "k2chaos.actions"
 _NO_FAULTS: Final = frozenset({"await_recovery"})
+_BESIDE: Final[Mapping[str, str]] = {
+    "malformed": "its values that are no record",
+    "letters": "its dead letters",
+    "committed": "the offsets that the sink's group committed",
+}
 
 
 def _broken(case: Case, *, before_fault: bool) -> Iterator[str]:
@@ -170,14 +175,30 @@ def probe_blind(case: Case) -> Iterator[str]:
 
 def not_audited(case: Case) -> Iterator[str]:
     """Stages whose records are not in the evidence."""
-    names = ("not-audited", "stage-unavailable")
-    given_up = {one.get("stage") for name in names for one in case.evidence.events_named(name)}
     if case.fault_was_tried and not case.evidence.events_named("interrupted"):
-        for stage in case.evidence.run.get("pipeline", {}).get("stages") or ("api",):
-            if stage not in {"exchange", *case.evidence.records, *given_up}:
-                yield f"{stage}: its records are not in the evidence"
+        yield from unread(case)
     for event in case.evidence.events_named("not-audited"):
         yield f"{event.get('stage')}: {event.get('reason')}"
+
+
+def unread(case: Case) -> Iterator[str]:
+    """What the evidence lacks of a stage, though nothing says that it could not be read."""
+    evidence = case.evidence
+    names = ("not-audited", "stage-unavailable")
+    given_up = {one.get("stage") for name in names for one in evidence.events_named(name)}
+    stages = evidence.run.get("pipeline", {}).get("stages") or ("api",)
+    for stage in stages:
+        if stage not in {"exchange", *evidence.records, *given_up}:
+            yield f"{stage}: its records are not in the evidence"
+    is_content_known = any(
+        table["digest"].null_count < len(table) for table in evidence.records.values()
+    )
+    if "exchange" in {*stages} - {*evidence.records} - given_up and is_content_known:
+        yield "exchange: what its records say is not in the evidence"
+    if "topic" in {*evidence.records} - given_up:
+        for name, what in _BESIDE.items():
+            if getattr(evidence, name) is None:
+                yield f"topic: {what} are not in the evidence"
 
 
 def fault_open(case: Case) -> Iterator[str]:

@@ -135,6 +135,16 @@ def _removed(name: str) -> Callable[[Path], None]:
     return lambda run: (run / name).unlink()
 
 
+def _cut(name: str, lines: int) -> Callable[[Path], None]:
+    """Only the first *lines* are left, each of them whole."""
+
+    def cut(run: Path) -> None:
+        kept = (run / name).read_text().splitlines(keepends=True)[:lines]
+        (run / name).write_text("".join(kept))
+
+    return cut
+
+
 def _stepped_back(run: Path) -> None:
     """Half of the samples are of a clock that was set back by 20 s."""
     table, _ = read_samples(run / "samples.arrows")
@@ -162,11 +172,13 @@ SPOILT: list[tuple[Callable[[Path], None], str]] = [
     (_removed("run.json"), "evidence-damaged"),
     (_truncated("events.jsonl", 0.5), "evidence-damaged"),
     (_removed("events.jsonl"), "evidence-damaged"),
+    *((_cut("events.jsonl", lines), "evidence-damaged") for lines in range(4)),
     (_removed("faults.jsonl"), "fault-not-injected"),
     (_removed("window.json"), "too-few-records"),
     (_truncated("window.json", 0.5), "evidence-damaged"),
     (_removed("records/api.parquet"), "not-audited"),
     (_truncated("records/api.parquet", 0.5), "evidence-damaged"),
+    (_removed("records/exchange.parquet"), "not-audited"),
 ]
 
 
@@ -180,6 +192,20 @@ def test_spoilt_evidence_is_inconclusive_by_name(
 
     assert "inconclusive" == judged.outcome.word
     assert code in codes(judged)
+
+
+@pytest.mark.parametrize(
+    "name", ["records/malformed.parquet", "records/letters.parquet", "committed.json"]
+)
+def test_a_topic_without_what_lies_beside_its_records_is_not_audited(
+    name: str, tmp_path: Path
+) -> None:
+    run = stored_run(tmp_path / "run", "topic", "table", "api")
+    (run / name).unlink()
+
+    judged = rejudge(run)
+
+    assert ("inconclusive", ["not-audited"]) == (judged.outcome.word, codes(judged))
 
 
 @pytest.mark.parametrize("make", [Path.mkdir, Path.touch, lambda _path: None])

@@ -49,7 +49,8 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
     folder.write_json("run.json", {"schema": 1})
     folder.write_json("journal.json", {"chaoslib-version": "1", "status": "completed"})
     folder.write_json("window.json", {"after": {"A": 1}, "until": {"A": 5}})
-    folder.append_event("recovery", recovered=True)
+    for event in ("began", "recovery", "ended"):
+        folder.append_event(event, recovered=True)
     folder.write_records("topic", RECORDS.empty_table())
 
     evidence = read_run(folder.path)
@@ -74,6 +75,9 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
         ("events.jsonl", '{"at": "2026-11-22T15:01:00Z"}'),
         ("events.jsonl", '{"at": "yesterday", "event": "began"}'),
         ("events.jsonl", "\x00"),
+        ("events.jsonl", ""),
+        ("events.jsonl", '{"at": "2026-11-22T15:01:00Z", "event": "began"}\n'),
+        ("events.jsonl", '{"at": "2026-11-22T15:01:00Z", "event": "ended"}\n'),
         ("window.json", '{"after": {}}'),
         ("window.json", '{"after": {"A": null}, "until": {}}'),
         ("window.json", '{"after": 5, "until": {}}'),
@@ -89,6 +93,7 @@ def test_a_damaged_file_is_told_by_name(name: str, content: str, tmp_path: Path)
     folder.write_json("run.json", {"schema": 1})
     folder.write_json("journal.json", {"chaoslib-version": "1", "status": "completed"})
     folder.append_event("began")
+    folder.append_event("ended")
     (folder.path / "records").mkdir()
     (folder.path / name).write_text(content)
 
@@ -130,6 +135,7 @@ def test_a_missing_journal_is_damage(tmp_path: Path) -> None:
     folder = create_run_folder(tmp_path, "x", NOW)
     folder.write_json("run.json", {"schema": 1})
     folder.append_event("began")
+    folder.append_event("ended")
 
     assert 1 == len(read_run(folder.path).damage)
 
