@@ -23,6 +23,7 @@ from k2chaos.launch.rejudging import (
     verdict_text,
     write_verdicts,
 )
+from tests.fakes.observed import at
 from tests.fakes.stored import stored_run
 
 from .test_cli import k2chaos
@@ -218,6 +219,25 @@ def test_what_is_no_run_is_a_usage_error_with_one_reason(
 
     assert ("usage", ["no-run"]) == (judged.outcome.word, codes(judged))
     assert "it is " in printed(judged)
+
+
+def test_a_name_that_is_too_long_is_a_usage_error(tmp_path: Path) -> None:
+    judged = rejudge(tmp_path / ("a" * 300))
+
+    assert ("usage", ["no-run"]) == (judged.outcome.word, codes(judged))
+    assert "cannot be looked at: File name too long" in printed(judged)
+
+
+def test_text_that_utf_8_cannot_hold_is_escaped_and_judged(run: Path, tmp_path: Path) -> None:
+    events = run / "events.jsonl"
+    line = {"at": at(50).isoformat(), "event": "not-audited", "stage": "api", "reason": "\ud800"}
+    events.write_text(events.read_text() + json.dumps(line) + "\n")
+
+    result = k2chaos("judge", "--write", str(run), folder=tmp_path, PYTHONIOENCODING="utf-8:strict")
+
+    assert (3, "") == (result.returncode, result.stderr)
+    assert "not-audited: api: \\ud800" in result.stdout
+    assert "same" == rejudge(run).stored
 
 
 EXAMPLES = int(os.environ.get("K2CHAOS_FUZZ_EXAMPLES", "40"))
