@@ -21,7 +21,7 @@ _MANY: Final = 1 << 16
 _UNKNOWN: Final = -1
 
 Identity = tuple[str, int]
-Counts = npt.NDArray[np.uint16]
+Counts = npt.NDArray[np.uint32]
 
 
 @dataclass(slots=True)
@@ -77,7 +77,7 @@ class Tally:
 
     def __post_init__(self) -> None:
         """Nothing was seen yet."""
-        self.counts = np.zeros(self.slots.size, dtype=np.uint16)
+        self.counts = np.zeros(self.slots.size, dtype=np.uint32)
         self._highest = np.full(len(self.slots.keys) + 1, _UNKNOWN, dtype=np.int64)
 
     def take(self, rows: pa.Table, ground: Ground) -> None:
@@ -90,7 +90,7 @@ class Tally:
         if not places.size:
             return
         was_seen = self.counts[places] > 0
-        np.add.at(self.counts, places, np.uint16(1))
+        np.add.at(self.counts, places, np.uint32(1))
         self._take_order(places, was_seen)
         ground.learn(places, rows)
 

@@ -175,6 +175,16 @@ def test_the_table_has_no_order_to_break() -> None:
     assert () == audit(WINDOW, {"topic": table_of(ALL), "table": table_of(reversed(ALL))})
 
 
+@pytest.mark.parametrize("copies", [65_535, 65_536])
+def test_a_record_that_is_written_again_and_again_is_never_counted_as_one_or_none(
+    copies: int,
+) -> None:
+    again = table_of([("BTC", 105)]).take([0] * copies)
+    stages = {"topic": table_of(ALL), "table": [table_of(ALL), again]}
+
+    assert [("duplicated", "table", copies)] == told(audit(WINDOW, stages))
+
+
 def test_a_copy_that_comes_late_is_a_duplicate_and_not_a_reordering() -> None:
     rows = [("ETH", 1), ("ETH", 2), ("ETH", 3), ("ETH", 2)]
 
