@@ -14,6 +14,10 @@ from k2chaos.evidence.records import RECORDS
 from k2chaos.evidence.samples import Sample, SampleWriter
 
 NOW = datetime(2026, 11, 22, 15, 1, tzinfo=UTC)
+RUN = {
+    "schema": 1,
+    "pipeline": {"stages": ["topic"], "promise": {"loss": "none"}, "budgets": {"x": 1}},
+}
 
 
 def test_a_run_folder_is_named_by_time_and_experiment(tmp_path: Path) -> None:
@@ -46,7 +50,7 @@ def test_what_is_not_json_does_not_cut_a_file_short(tmp_path: Path) -> None:
 
 def test_what_was_written_is_read_back(tmp_path: Path) -> None:
     folder = create_run_folder(tmp_path, "x", NOW)
-    folder.write_json("run.json", {"schema": 1})
+    folder.write_json("run.json", RUN)
     folder.write_json("journal.json", {"chaoslib-version": "1", "status": "completed"})
     folder.write_json("window.json", {"after": {"A": 1}, "until": {"A": 5}})
     for event in ("began", "recovery", "ended"):
@@ -84,13 +88,15 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
         ("committed.json", '{"0": "first"}'),
         ("committed.json", '{"0": null}'),
         ("run.json", '{"schema": 2}'),
+        ("run.json", '{"schema": 1}'),
+        ("run.json", '{"schema": 1, "pipeline": {"stages": [], "promise": {}, "budgets": {}}}'),
         ("journal.json", '{"results": []}'),
         ("records/topic.parquet", "PAR1"),
     ],
 )
 def test_a_damaged_file_is_told_by_name(name: str, content: str, tmp_path: Path) -> None:
     folder = create_run_folder(tmp_path, "x", NOW)
-    folder.write_json("run.json", {"schema": 1})
+    folder.write_json("run.json", RUN)
     folder.write_json("journal.json", {"chaoslib-version": "1", "status": "completed"})
     folder.append_event("began")
     folder.append_event("ended")
@@ -133,7 +139,7 @@ def test_samples_that_cannot_be_opened_are_damage(tmp_path: Path) -> None:
 
 def test_a_missing_journal_is_damage(tmp_path: Path) -> None:
     folder = create_run_folder(tmp_path, "x", NOW)
-    folder.write_json("run.json", {"schema": 1})
+    folder.write_json("run.json", RUN)
     folder.append_event("began")
     folder.append_event("ended")
 
