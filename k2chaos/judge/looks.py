@@ -8,6 +8,8 @@ and what they mean stands in `k2chaos.judge.rules`.
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
+import pyarrow as pa
+
 from k2chaos.evidence.declared import Part, declared
 from k2chaos.judge.case import Case, When
 from k2chaos.judge.observing import never_stayed
@@ -190,15 +192,24 @@ def unread(case: Case) -> Iterator[str]:
     for stage in stages:
         if stage not in {"exchange", *evidence.records, *given_up}:
             yield f"{stage}: its records are not in the evidence"
-    is_content_known = any(
-        table["digest"].null_count < len(table) for table in evidence.records.values()
-    )
-    if "exchange" in {*stages} - {*evidence.records} - given_up and is_content_known:
-        yield "exchange: what its records say is not in the evidence"
+    untold = _untold(evidence.records)
+    if not all(untold.values()):  # content is compared
+        untold["exchange"] = untold.get("exchange", "exchange" not in given_up)
+        for stage in (one for one in stages if untold.get(one)):
+            yield f"{stage}: what its records say is not in the evidence"
     if "topic" in {*evidence.records} - given_up:
         for name, what in _BESIDE.items():
             if getattr(evidence, name) is None:
                 yield f"topic: {what} are not in the evidence"
+
+
+def _untold(records: Mapping[str, pa.Table]) -> dict[str, bool]:
+    """By stage that has records, whether it tells of none of them what it says."""
+    return {
+        stage: table["digest"].null_count == len(table)
+        for stage, table in records.items()
+        if len(table)
+    }
 
 
 def fault_open(case: Case) -> Iterator[str]:

@@ -9,11 +9,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from k2chaos.errors import UsageError
+from k2chaos.evidence.records import RECORDS
 from k2chaos.evidence.samples import Sample, SampleWriter, read_samples
 from k2chaos.launch.rejudging import (
     Rejudged,
@@ -136,6 +139,18 @@ def _removed(name: str) -> Callable[[Path], None]:
     return lambda run: (run / name).unlink()
 
 
+def _emptied(stage: str) -> Callable[[Path], None]:
+    """No record of *stage* says anything any more."""
+
+    def empty(run: Path) -> None:
+        path = run / "records" / f"{stage}.parquet"
+        rows = pq.read_table(path)
+        nothing = pa.nulls(len(rows), pa.int64())
+        pq.write_table(rows.set_column(3, RECORDS.field("digest"), nothing), path)
+
+    return empty
+
+
 def _cut(name: str, lines: int) -> Callable[[Path], None]:
     """Only the first *lines* are left, each of them whole."""
 
@@ -180,6 +195,8 @@ SPOILT: list[tuple[Callable[[Path], None], str]] = [
     (_removed("records/api.parquet"), "not-audited"),
     (_truncated("records/api.parquet", 0.5), "evidence-damaged"),
     (_removed("records/exchange.parquet"), "not-audited"),
+    (_emptied("api"), "not-audited"),
+    (_emptied("exchange"), "not-audited"),
 ]
 
 
