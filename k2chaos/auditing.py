@@ -32,6 +32,8 @@ from k2chaos.system.stages import Stages, open_stages
 from k2chaos.system.windows import window_between
 
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_EARLIEST: Final = datetime(1970, 1, 2, tzinfo=UTC)
+"""Brokers tell times by milliseconds since 1970, and take some below 0 for another question."""
 _STYLES: Final = {"pass": "bold green", "fail": "bold red", "inconclusive": "bold yellow"}
 
 
@@ -52,21 +54,25 @@ def read_span(since: str, until: str | None, now: datetime) -> Span:
     """
     begin = _moment(since, now)
     end = _moment(until, now) if until is not None else None
-    if begin >= (end or now):
-        message = f"--since {since} is not before --until {until or 'now'}: nothing to look at"
+    last = "now" if end is None or end > now else f"--until {until}"
+    if begin >= min(end or now, now):
+        message = f"--since {since} is not before {last}: nothing to look at"
+        raise UsageError(message)
+    if begin < _EARLIEST:
+        message = f"--since {since} is before {_EARLIEST:%Y-%m-%d}: no topic knows such a time"
         raise UsageError(message)
     return Span(begin, end)
 
 
 def _moment(text: str, now: datetime) -> datetime:
-    if ago := re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", text.strip()):
-        return now - timedelta(**{_UNITS[ago[2]]: float(ago[1])})
     try:
+        if ago := re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", text.strip()):
+            return now - timedelta(**{_UNITS[ago[2]]: float(ago[1])})
         moment = datetime.fromisoformat(text)
-    except ValueError as error:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         message = f"{text!r} is no time: give 90s, 15m, 6h or 2d ago, or 2026-01-31T12:00:00Z"
         raise UsageError(message) from error
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def audit_pipeline(

@@ -5,6 +5,7 @@ Each command is a thin shell around a function elsewhere; what they need is impo
 run, so that ``--help`` answers at once. What ends a command unexpectedly is told in `last_line`.
 """
 
+import io
 import sys
 from typing import Final
 
@@ -38,7 +39,9 @@ Exit codes: 0 pass, 1 fail, 2 usage, 3 inconclusive, 4 the tool crashed.
 
 
 def main() -> None:
-    """Run the command; the console script."""
+    """Run the command; the console script. What the output's encoding cannot say is escaped."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(exit_code_of(_main))
 
 

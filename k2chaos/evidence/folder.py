@@ -115,7 +115,10 @@ def open_run_folder(path: Path, secrets: Sequence[str] = ()) -> RunFolder:
 
 
 def redacted_json(value: object, secrets: Sequence[str], indent: int | None = None) -> str:
-    """*value* as JSON text without any secret; NaN and non-JSON values as their ``repr``."""
+    """
+    *value* as JSON text without any secret; NaN and non-JSON values as their ``repr``, and what
+    UTF-8 cannot hold (half of a surrogate pair, a byte of a file's name) as an escape.
+    """
     plain = json.loads(json.dumps(value, default=repr), parse_constant=str)
     return json.dumps(_blotted(plain, secrets), indent=indent, ensure_ascii=False)
 
@@ -129,4 +132,4 @@ def _blotted(node: Any, secrets: Sequence[str]) -> Any:
         return node
     for secret in secrets:
         node = node.replace(secret, BLOT)
-    return node
+    return node if node.isascii() else node.encode("utf-8", "backslashreplace").decode("utf-8")

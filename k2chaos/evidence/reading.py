@@ -24,6 +24,10 @@ SCHEMA: Final = 1
 """Of ``run.json``."""
 
 _SPANS: Final = ("after", "until")
+_EDGES: Final = ("began", "ended")
+"""The events between which all others lie: without them some are missing, or the run was killed."""
+_PIPELINE: Final = ("stages", "promise", "budgets")
+"""What ``run.json`` has to say of the pipeline: what every run is judged by."""
 _JOURNAL_MARK: Final = "chaoslib-version"
 _TELLING: Final = ("run.json", "journal.json", "events.jsonl", "faults.jsonl")
 
@@ -110,10 +114,16 @@ def _without_place(line: str, folder: Path) -> str:
 
 def _known(run: dict[str, Any], damage: list[str]) -> dict[str, Any]:
     """``run.json`` where it is one, of a schema that we know."""
-    if not run or (run.get("schema") == SCHEMA and isinstance(run.get("pipeline", {}), dict)):
+    if not run:
         return run
-    damage.append(f"run.json: not of k2chaos, or not of schema {SCHEMA}")
-    return {}
+    pipeline = run.get("pipeline", {})
+    if run.get("schema") != SCHEMA or not isinstance(pipeline, dict):
+        damage.append(f"run.json: not of k2chaos, or not of schema {SCHEMA}")
+        return {}
+    lacking = [name for name in _PIPELINE if not pipeline.get(name)]
+    if lacking:
+        damage.append(f"run.json: the {', '.join(lacking)} of its pipeline are missing")
+    return run
 
 
 def _read_journal(path: Path, damage: list[str]) -> dict[str, Any]:
@@ -148,6 +158,9 @@ def _read_events(path: Path, damage: list[str]) -> list[dict[str, Any]]:
             events.append(_event(line))
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             damage.append(f"{path.name}:{number}: {error!r}")
+    lacking = [name for name in _EDGES if all(event["event"] != name for event in events)]
+    if lacking and len(events) == len(lines):
+        damage.append(f"{path.name}: it does not say that the run {' and '.join(lacking)}")
     return events
 
 

@@ -8,7 +8,8 @@ once, where it first shows: a record that never reached the topic is not lost ag
 Precedence, where several could be said of one record: one that is not there and lies in the
 dead-letter topic is quarantined, not lost; one that was missing at the deadline and is there now is
 late; a copy that comes late is duplicated, not reordered; one whose content was found to differ at
-a stage is not compared at those behind it. A lost record that the sink's group has passed is
+a stage is not compared at those behind it; one without any content, where the stage has that of
+others, is corrupted. A lost record that the sink's group has passed is
 reported as lost and, beside it, as diverged: that is why it will not come any more.
 
 What the audit cannot say: of a stage that is not among *stages* it says nothing, and a loss found

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from k2chaos.judge.case import Case, Rule
+from k2chaos.judge.looks import unread
 from k2chaos.judge.promise import breaks_promise, told
 
 
@@ -18,6 +19,8 @@ def _unavailable(case: Case) -> Iterator[str]:
 
 
 def _not_read(case: Case) -> Iterator[str]:
+    if case.evidence.window is not None:
+        yield from unread(case)
     for event in case.evidence.events_named("not-audited"):
         yield f"{event.get('stage')}: {event.get('reason')}"
 
@@ -53,7 +56,7 @@ AUDIT_RULES: Final[tuple[Rule, ...]] = (
     Rule(
         "not-audited",
         "inconclusive",
-        "The records of a stage could not be read, for a reason of ours.",
+        "The records of a stage were not read, or could not be for a reason of ours.",
         _not_read,
     ),
     Rule(

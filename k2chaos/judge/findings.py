@@ -73,6 +73,7 @@ def _settled(evidence: RunEvidence, samples: Samples | None) -> dict[str, dict[s
 def _watched(evidence: RunEvidence, samples: Samples) -> Watched:
     pipeline = evidence.run.get("pipeline", {})
     budgets = {**_DEFAULTS, **pipeline.get("budgets", {})}
+    struck = steady_until(evidence)
     return Watched(
         samples=samples,
         window=evidence.window,
@@ -81,6 +82,7 @@ def _watched(evidence: RunEvidence, samples: Samples) -> Watched:
         serving_seconds=budgets["serving_seconds"],
         containers=_containers(pipeline.get("services", {}), samples),
         disturbed=_disturbed(evidence),
+        struck=-np.inf if np.isinf(struck) else struck,
     )
 
 

@@ -8,6 +8,8 @@ and what they mean stands in `k2chaos.judge.rules`.
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
+import pyarrow as pa
+
 from k2chaos.evidence.declared import Part, declared
 from k2chaos.judge.case import Case, When
 from k2chaos.judge.observing import never_stayed
@@ -15,6 +17,11 @@ from k2chaos.judge.promise import breaks_promise, told
 
 _FAULT_ACTIONS: Final = "k2chaos.actions"
 _NO_FAULTS: Final = frozenset({"await_recovery"})
+_BESIDE: Final[Mapping[str, str]] = {
+    "malformed": "its values that are no record",
+    "letters": "its dead letters",
+    "committed": "the offsets that the sink's group committed",
+}
 
 
 def _broken(case: Case, *, before_fault: bool) -> Iterator[str]:
@@ -170,14 +177,39 @@ def probe_blind(case: Case) -> Iterator[str]:
 
 def not_audited(case: Case) -> Iterator[str]:
     """Stages whose records are not in the evidence."""
-    names = ("not-audited", "stage-unavailable")
-    given_up = {one.get("stage") for name in names for one in case.evidence.events_named(name)}
     if case.fault_was_tried and not case.evidence.events_named("interrupted"):
-        for stage in case.evidence.run.get("pipeline", {}).get("stages") or ("api",):
-            if stage not in {"exchange", *case.evidence.records, *given_up}:
-                yield f"{stage}: its records are not in the evidence"
+        yield from unread(case)
     for event in case.evidence.events_named("not-audited"):
         yield f"{event.get('stage')}: {event.get('reason')}"
+
+
+def unread(case: Case) -> Iterator[str]:
+    """What the evidence lacks of a stage, though nothing says that it could not be read."""
+    evidence = case.evidence
+    names = ("not-audited", "stage-unavailable")
+    given_up = {one.get("stage") for name in names for one in evidence.events_named(name)}
+    stages = evidence.run.get("pipeline", {}).get("stages") or ("api",)
+    for stage in stages:
+        if stage not in {"exchange", *evidence.records, *given_up}:
+            yield f"{stage}: its records are not in the evidence"
+    untold = _untold(evidence.records)
+    if not all(untold.values()):  # content is compared
+        untold["exchange"] = untold.get("exchange", "exchange" not in given_up)
+        for stage in (one for one in stages if untold.get(one)):
+            yield f"{stage}: what its records say is not in the evidence"
+    if "topic" in {*evidence.records} - given_up:
+        for name, what in _BESIDE.items():
+            if getattr(evidence, name) is None:
+                yield f"topic: {what} are not in the evidence"
+
+
+def _untold(records: Mapping[str, pa.Table]) -> dict[str, bool]:
+    """By stage that has records, whether it tells of none of them what it says."""
+    return {
+        stage: table["digest"].null_count == len(table)
+        for stage, table in records.items()
+        if len(table)
+    }
 
 
 def fault_open(case: Case) -> Iterator[str]:

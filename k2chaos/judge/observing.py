@@ -53,6 +53,11 @@ def recovery_unmeasured(case: Case) -> Iterator[str]:
         for name in _budgets(case, event):
             if (id(event), name) not in measured:
                 yield f"{event.get('fault_id')}: {name}: it has a budget, and nobody measured it"
+    awaited = [id(_awaited(case, event)) for event in disturbances(case.evidence)]
+    for one in case.evidence.events_named("recovery"):
+        if id(one) not in awaited:
+            for name in one.get("budgets") or ():
+                yield f"{name}: it has a budget, and no fault ended before await_recovery did"
 
 
 def observer_blind(case: Case) -> Iterator[str]:
@@ -61,15 +66,20 @@ def observer_blind(case: Case) -> Iterator[str]:
         yield f"the observer failed: {event.get('reason')}"
     if case.evidence.samples_damage:
         yield case.evidence.samples_damage
-    pipeline = case.evidence.run.get("pipeline", {})
-    if case.evidence.samples is None:
-        if pipeline.get("sampling") is not None:
-            yield "there are no samples of this run"
-        return
+    if case.evidence.samples is not None:
+        yield from _unasked(case, Samples(case.evidence.samples))
+    elif case.evidence.run.get("pipeline", {}).get("sampling") is not None:
+        yield "there are no samples of this run"
+
+
+def _unasked(case: Case, samples: Samples) -> Iterator[str]:
+    """The stages that nobody looked at for too long while the method ran."""
     period = _observed_period(case)
     if period is None:
+        if case.fault_was_tried:
+            yield "the journal does not say when the method ran: nobody knows who looked then"
         return
-    samples = Samples(case.evidence.samples)
+    pipeline = case.evidence.run.get("pipeline", {})
     for stage in pipeline.get("stages") or ():
         longest = _longest_blind(stage, pipeline.get("sampling") or {})
         spans = blind_spans(samples, stage, *period, longest)

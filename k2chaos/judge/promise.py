@@ -16,12 +16,12 @@ _WORDS: Final[Mapping[str, str]] = {
 
 
 def breaks_promise(finding: Finding, promise: Mapping[str, str]) -> bool:
-    """Whether *finding* is something the pipeline promised not to do."""
+    """Whether *finding* is something the pipeline promised not to do; what is not said, it did."""
     match finding.anomaly:
         case "duplicated":
-            return promise.get("duplicates") == "none"
+            return promise.get("duplicates") != "allowed"
         case "reordered":
-            return promise.get("order") == "per-key"
+            return promise.get("order") != "none"
         case _:
             return True
 

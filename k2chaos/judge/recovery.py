@@ -152,7 +152,9 @@ def _phases(view: _View, story: Story) -> Iterator[tuple[str, _Reached]]:
         breach = first_breach(view.samples, view.stages, view.band, story.begin, story.until)
         yield "detected_seconds", _Reached(breach)
     services = _services(view.samples)
-    if services:
+    healed = story.begin if story.end is None else story.end
+    # An engine that was not seen after the heal says nothing of what runs.
+    if services and all(len(one.between(healed, np.inf)) for one in services):
         attempts = [answers(view.samples, stage) for stage in view.stages]
         up = [_well_since(one, one.values > 0, story) for one in services]
         answered = [_well_since(one, np.isnan(one.values), story) for one in attempts]

@@ -49,7 +49,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         "evidence-damaged",
         "inconclusive",
-        "A file of the run folder is missing or cannot be read; it names which.",
+        "A file of the run folder is missing, cut short, or cannot be read; it names which.",
         looks.damaged,
     ),
     Rule(
@@ -162,7 +162,8 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         "not-audited",
         "inconclusive",
-        "The records of a stage were not read, so nobody knows what is in it.",
+        "The records of a stage, or what lies beside them, were not read, so nobody knows what is "
+        "in it.",
         looks.not_audited,
     ),
     Rule(

@@ -21,7 +21,7 @@ _MANY: Final = 1 << 16
 _UNKNOWN: Final = -1
 
 Identity = tuple[str, int]
-Counts = npt.NDArray[np.uint16]
+Counts = npt.NDArray[np.uint32]
 
 
 @dataclass(slots=True)
@@ -46,16 +46,22 @@ class Ground:
         self.digests = np.zeros(self.slots.size, dtype=np.int64)
         self.corrupted = np.zeros(self.slots.size, dtype=bool)
 
-    def learn(self, places: Integers, rows: pa.Table) -> None:
-        """Take in what *rows*, which lie at *places* inside the window, say of their records."""
+    def learn(self, places: Integers, rows: pa.Table) -> Integers:
+        """
+        Take in what *rows*, which lie at *places* inside the window, say of their records.
+
+        Returns:
+            The digests of *rows*.
+        """
         times = rows["event_time"].cast(pa.int64()).to_numpy()
         is_new = self.times[places] == _UNKNOWN
         self.times[places[is_new]] = times[is_new]
-        digests = rows["digest"].fill_null(0).to_numpy()
+        digests: Integers = rows["digest"].fill_null(0).to_numpy()
         known = self.digests[places]
         self.corrupted[places[(known != 0) & (digests != 0) & (known != digests)]] = True
         is_new = known == 0
         self.digests[places[is_new]] = digests[is_new]
+        return digests
 
 
 @dataclass(slots=True)
@@ -67,17 +73,22 @@ class Tally:
         counts: By slot, how often it was seen.
         reordered: Slots first seen after one of the same key with a higher sequence.
         phantoms: Records that were never emitted, with their event time in microseconds.
+        emptied: Slots of which a sighting lacks content that is known of them.
+        tells_content: Whether any sighting has content.
     """
 
     slots: Slots
     counts: Counts = field(init=False)
     reordered: list[Integers] = field(default_factory=list)
     phantoms: dict[Identity, int] = field(default_factory=dict)
+    emptied: Booleans = field(init=False)
+    tells_content: bool = False
     _highest: Integers = field(init=False)
 
     def __post_init__(self) -> None:
         """Nothing was seen yet."""
-        self.counts = np.zeros(self.slots.size, dtype=np.uint16)
+        self.emptied = np.zeros(self.slots.size, dtype=bool)
+        self.counts = np.zeros(self.slots.size, dtype=np.uint32)
         self._highest = np.full(len(self.slots.keys) + 1, _UNKNOWN, dtype=np.int64)
 
     def take(self, rows: pa.Table, ground: Ground) -> None:
@@ -90,9 +101,11 @@ class Tally:
         if not places.size:
             return
         was_seen = self.counts[places] > 0
-        np.add.at(self.counts, places, np.uint16(1))
+        np.add.at(self.counts, places, np.uint32(1))
         self._take_order(places, was_seen)
-        ground.learn(places, rows)
+        digests = ground.learn(places, rows)
+        self.emptied[places[(digests == 0) & (ground.digests[places] != 0)]] = True
+        self.tells_content |= bool(digests.any())
 
     def _take_phantoms(self, rows: pa.Table, places: Integers) -> None:
         strange = rows.filter(pa.array(places == PHANTOM))
@@ -127,10 +140,16 @@ class Tally:
 
 
 def tally(slots: Slots, rows: pa.Table | Iterable[pa.Table], ground: Ground) -> Tally:
-    """Count all *rows* of one stage, a table or its parts one after the other."""
+    """
+    Count all *rows* of one stage, a table or its parts one after the other.
+
+    A stage that tells what some records say, and of others nothing, has changed these.
+    """
     counted = Tally(slots)
     for part in in_parts(rows):
         counted.take(part, ground)
+    if counted.tells_content:
+        ground.corrupted |= counted.emptied
     return counted
 
 

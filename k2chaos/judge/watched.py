@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from k2chaos.evidence.finding import Finding
+from k2chaos.evidence.finding import Anomaly, Finding
 from k2chaos.evidence.records import Window
 from k2chaos.evidence.slots import Slots
 from k2chaos.judge.audit import EXAMPLES
@@ -46,6 +46,7 @@ class Watched:
         serving_seconds: By how much the API may be behind the table.
         containers: By role, the containers (``service-number``) that play it.
         disturbed: By role, from when to when a fault was held on it (seconds since 1970).
+        struck: When the first fault struck: what was seen before it is not its doing.
     """
 
     samples: Samples
@@ -55,10 +56,14 @@ class Watched:
     serving_seconds: float
     containers: Mapping[str, Sequence[str]]
     disturbed: Mapping[str, Sequence[tuple[float, float]]]
+    struck: float = -np.inf
 
 
 def watched_findings(watched: Watched) -> Iterator[Finding]:
-    """Find ``stale``, ``backwards`` and ``torn`` answers, and health that was ``misreported``."""
+    """
+    Find ``stale``, ``backwards`` and ``torn`` answers, and health that was ``misreported``: of each
+    a finding for what was seen before the first fault, and one for what was since.
+    """
     yield from _stale(watched)
     yield from _backwards(watched)
     yield from _torn(watched)
@@ -84,7 +89,7 @@ def _stale(watched: Watched) -> Iterator[Finding]:
             )
             for row in np.flatnonzero(is_stale)
         ]
-    yield from _of_answers("stale", "serving", found)
+    yield from _of_answers("stale", watched, found)
 
 
 def _backwards(watched: Watched) -> Iterator[Finding]:
@@ -99,7 +104,7 @@ def _backwards(watched: Watched) -> Iterator[Finding]:
             )
             for row in np.flatnonzero(np.diff(known.values) < 0)
         ]
-    yield from _of_answers("backwards", "serving", found)
+    yield from _of_answers("backwards", watched, found)
 
 
 def _torn(watched: Watched) -> Iterator[Finding]:
@@ -119,7 +124,7 @@ def _torn(watched: Watched) -> Iterator[Finding]:
             slot = slots.slot(key, int(number))
             if slot is not None and is_there[slot]:
                 found.append((float(moment), {"key": key, "sequence": int(number)}))
-    yield from _of_answers("torn", "serving", found)
+    yield from _of_answers("torn", watched, found)
 
 
 def _falsely_healthy(watched: Watched, stage: str, role: str) -> Iterator[Finding]:
@@ -144,7 +149,8 @@ def _falsely_healthy(watched: Watched, stage: str, role: str) -> Iterator[Findin
         last = watched.samples.series("api", "freshness_seconds")
         is_over &= ~(_stood(last, good.at) <= watched.freshness_seconds)
         is_over &= ~_inside(good.at, watched.disturbed.get(role, ()))
-        yield from _too_long(good, is_over & (good.values > 0), PATIENCE_SECONDS, stage, container)
+        is_wrong = is_over & (good.values > 0)
+        yield from _too_long(watched, good, is_wrong, PATIENCE_SECONDS, stage, container)
 
 
 def _falsely_unhealthy(watched: Watched, stage: str, role: str) -> Iterator[Finding]:
@@ -158,7 +164,7 @@ def _falsely_unhealthy(watched: Watched, stage: str, role: str) -> Iterator[Find
         last_good = np.flatnonzero(~is_bad)
         if last_good.size:
             is_bad[: last_good[-1]] = False
-        yield from _too_long(known, is_bad, FOR_GOOD_SECONDS, stage, container)
+        yield from _too_long(watched, known, is_bad, FOR_GOOD_SECONDS, stage, container)
 
 
 def _healths(watched: Watched, role: str) -> Iterator[tuple[str, Series]]:
@@ -182,21 +188,23 @@ def _stage_before(watched: Watched, stage: str) -> Series | None:
 
 
 def _too_long(
-    series: Series, is_wrong: Booleans, bound: float, stage: str, container: str
+    watched: Watched, series: Series, is_wrong: Booleans, bound: float, stage: str, container: str
 ) -> Iterator[Finding]:
-    """A finding where *is_wrong* held without a break for longer than *bound* seconds."""
+    """Findings where *is_wrong* held without a break for longer than *bound* seconds."""
     edges = np.flatnonzero(np.diff(np.r_[False, is_wrong, False].astype(np.int8)))
     spans = [(series.at[begin], series.at[end - 1]) for begin, end in edges.reshape(-1, 2)]
     long = [(begin, end) for begin, end in spans if end - begin > bound]
-    if long:
-        said = "healthy" if series.values[is_wrong][0] > 0 else "unhealthy"
-        examples = [
-            {"container": container, "said": said, "seconds": round(end - begin, 1)}
-            for begin, end in long[:EXAMPLES]
-        ]
-        window = (_moment(long[0][0]), _moment(long[-1][1]))
-        at = _SERVES[stage]
-        yield Finding("misreported", stage, at, len(long), tuple(examples), window)
+    for before_fault in (True, False):
+        part = [one for one in long if (one[0] + bound < watched.struck) == before_fault]
+        if part:
+            said = "healthy" if series.values[is_wrong][0] > 0 else "unhealthy"
+            examples = [
+                {"container": container, "said": said, "seconds": round(end - begin, 1)}
+                for begin, end in part[:EXAMPLES]
+            ]
+            window = (_moment(part[0][0]), _moment(part[-1][1]))
+            at, count = _SERVES[stage], len(part)
+            yield Finding("misreported", stage, at, count, tuple(examples), window, before_fault)
 
 
 def _stood(series: Series, moments: Floats) -> Floats:
@@ -215,16 +223,18 @@ def _inside(moments: Floats, spans: Sequence[tuple[float, float]]) -> Booleans:
 
 
 def _of_answers(
-    anomaly: Any, at: str, found: Sequence[tuple[float, dict[str, Any]]]
+    anomaly: Anomaly, watched: Watched, found: Sequence[tuple[float, dict[str, Any]]]
 ) -> Iterator[Finding]:
-    """One finding of all answers, the earliest first."""
-    if found:
-        ordered = sorted(found, key=lambda one: (one[0], one[1]["key"], one[1]["sequence"]))
-        examples = tuple(
-            {**facts, "seen_at": _moment(moment)} for moment, facts in ordered[:EXAMPLES]
-        )
-        window = (_moment(ordered[0][0]), _moment(ordered[-1][0]))
-        yield Finding(anomaly, "api", at, len(found), examples, window)
+    """The answers before the first fault and those since, each the earliest first."""
+    ordered = sorted(found, key=lambda one: (one[0], one[1]["key"], one[1]["sequence"]))
+    for before_fault in (True, False):
+        part = [one for one in ordered if (one[0] < watched.struck) == before_fault]
+        if part:
+            examples = tuple(
+                {**facts, "seen_at": _moment(moment)} for moment, facts in part[:EXAMPLES]
+            )
+            window = (_moment(part[0][0]), _moment(part[-1][0]))
+            yield Finding(anomaly, "api", "serving", len(part), examples, window, before_fault)
 
 
 def _moment(seconds: float) -> str:

@@ -58,11 +58,9 @@ class Rejudged:
 def rejudge(folder: Path) -> Rejudged:
     """Judge the run at *folder*; what is no run, or cannot be judged, is an outcome too."""
     outcome = Outcome(folder.name, str(folder), "usage", folder=str(folder.absolute()))
-    if not folder.is_dir():
-        what = "a file; name the run folder it lies in" if folder.exists() else "not there"
-        return _no_run(outcome, f"{folder} is {what}")
-    if not is_run_folder(folder):
-        return _no_run(outcome, f"{folder} is no run folder: there is no run.json in it")
+    mistake = _mistake(folder)
+    if mistake:
+        return _no_run(outcome, f"{folder} {mistake}")
     try:
         document = verdict_document(read_run(folder))
         outcome = with_verdict(replace(outcome, seconds=_took(document)), document)
@@ -131,6 +129,18 @@ def _compared(run: Rejudged, *, written: bool) -> str:
     if run.stored == "missing":
         return f"no verdict was stored; {kept}"
     return f"the stored verdict differs, it says {run.said or 'nothing'}; {kept}"
+
+
+def _mistake(folder: Path) -> str:
+    """Why *folder* cannot be judged; empty where it can."""
+    try:
+        if not folder.is_dir():
+            what = "a file; name the run folder it lies in" if folder.exists() else "not there"
+            return f"is {what}"
+        is_run = is_run_folder(folder)
+    except OSError as error:  # a name that is too long, a folder that is not ours to read
+        return f"cannot be looked at: {error.strerror or error}"
+    return "" if is_run else "is no run folder: there is no run.json in it"
 
 
 def _no_run(outcome: Outcome, text: str) -> Rejudged:

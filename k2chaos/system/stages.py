@@ -90,14 +90,15 @@ class Stages:
             }
         return self._shows(stage).newest(keys)
 
-    def newest_emitted(self) -> dict[str, int]:
+    def newest_emitted(self, keys: Collection[str] = ()) -> dict[str, int]:
         """
         What ought to arrive everywhere: by key the last id that the exchange emitted (0 where it
-        never did), or without exchange the newest that the first stage shows.
+        never did), or without exchange the newest that the first stage shows, of *keys* in any
+        case.
         """
         if self.exchange is not None:
             return self.exchange.last_ids()
-        newest = self._shows(self.pipeline.stages[0]).newest()
+        newest = self._shows(self.pipeline.stages[0]).newest(keys)
         return {key: sighting.sequence for key, sighting in newest.items()}
 
     def window_since(self, baseline: Baseline) -> Window:
@@ -105,9 +106,9 @@ class Stages:
         The records between *baseline* and now.
 
         Without exchange a key that the baseline lacks is left out: where its records begin is not
-        known.
+        known. One that it has is asked for by name: an API shows the newest records only.
         """
-        until = self.newest_emitted()
+        until = self.newest_emitted(baseline.last_ids)
         if self.exchange is None:
             until = {key: last for key, last in until.items() if key in baseline.last_ids}
         return Window(after=baseline.last_ids, until=until)

@@ -46,11 +46,14 @@ def take_baseline(
 
 
 def _baseline_now(stages: Stages, clock: Clock) -> Baseline:
-    """The topic's offsets first: every record emitted after ``last_ids`` then lies behind them."""
+    """
+    The topic's offsets before ``last_ids``: every record emitted after these then lies behind them.
+    The letters' before the topic's: of every value behind those, the letter does, too.
+    """
     started = clock.now()
     topic = stages.topic
-    offsets = topic.end_offsets() if topic is not None else None
     letters = topic.letter_offsets() if topic is not None else {}
+    offsets = topic.end_offsets() if topic is not None else None
     return Baseline(started, stages.newest_emitted(), offsets, letters)
 
 
@@ -66,7 +69,8 @@ def window_between(
     """
     topic = stages.topic
     offsets = topic.offsets_at(_ms(since - MARGIN)) if topic is not None else None
-    letters = topic.letter_offsets_at(_ms(since)) if topic is not None else {}
+    # A margin earlier: the letter of every value that is read has to be among those that are.
+    letters = topic.letter_offsets_at(_ms(since - 2 * MARGIN)) if topic is not None else {}
     baseline = Baseline(since, {}, offsets, letters)
     if stages.exchange is not None:
         before = stages.exchange.ledger(since).last_ids

@@ -10,7 +10,7 @@ import pyarrow as pa
 from k2chaos.evidence.folder import RunFolder
 from k2chaos.evidence.ledger import FaultLedger
 from k2chaos.evidence.reading import read_run
-from k2chaos.evidence.records import RECORDS
+from k2chaos.evidence.records import LETTERS, MALFORMED, RECORDS
 from k2chaos.evidence.samples import SAMPLES_FILE, SampleWriter
 from k2chaos.judge.document import verdict_document
 from tests.fakes.observed import START, Watched, at, looks
@@ -30,8 +30,11 @@ def stored_run(path: Path, *stages: str) -> Path:
     folder.write_json("journal.json", _journal())
     folder.write_json("window.json", {"after": {"A": 0}, "until": {"A": RECORDS_SEEN}})
     for stage in seen:
-        if stage != "exchange":
-            folder.write_records(stage, _records())
+        folder.write_records(stage, _records())
+    if "topic" in seen:
+        folder.write_records("malformed", MALFORMED.empty_table())
+        folder.write_records("letters", LETTERS.empty_table())
+        folder.write_json("committed.json", {"0": RECORDS_SEEN})
     writer = SampleWriter(path / SAMPLES_FILE)
     writer.append(looks(Watched(stages=seen).quantities, np.arange(0.0, 60.0, 0.2)))
     writer.close()

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import numpy as np
@@ -175,6 +176,16 @@ def test_the_table_has_no_order_to_break() -> None:
     assert () == audit(WINDOW, {"topic": table_of(ALL), "table": table_of(reversed(ALL))})
 
 
+@pytest.mark.parametrize("copies", [65_535, 65_536])
+def test_a_record_that_is_written_again_and_again_is_never_counted_as_one_or_none(
+    copies: int,
+) -> None:
+    again = table_of([("BTC", 105)]).take([0] * copies)
+    stages = {"topic": table_of(ALL), "table": [table_of(ALL), again]}
+
+    assert [("duplicated", "table", copies)] == told(audit(WINDOW, stages))
+
+
 def test_a_copy_that_comes_late_is_a_duplicate_and_not_a_reordering() -> None:
     rows = [("ETH", 1), ("ETH", 2), ("ETH", 3), ("ETH", 2)]
 
@@ -271,15 +282,28 @@ def test_what_says_something_else_than_the_exchange_did_is_corrupted_where_it_fi
     assert (time_of(4).isoformat(), time_of(103).isoformat()) == finding.window
 
 
+def silent(rows: Sequence[Row]) -> pa.Table:
+    """*rows* without what they say."""
+    digests = pa.nulls(len(rows), pa.int64())
+    return table_of(rows).set_column(3, RECORDS.field("digest"), digests)
+
+
 def test_without_the_exchange_stages_are_held_against_each_other() -> None:
     stages = {"topic": table_of(ALL), "table": changed(ALL, ("BTC", 103)), "api": table_of(ALL)}
 
     assert [("corrupted", "table", 1)] == told(audit(WINDOW, stages))
 
 
+@pytest.mark.parametrize("stage", ["topic", "table", "api"])
+def test_a_record_that_lost_its_content_where_others_have_theirs_is_corrupted(stage: str) -> None:
+    emptied = pa.concat_tables([silent(ALL[:1]), table_of(ALL[1:])])
+    stages = dict.fromkeys(("exchange", "topic", "table", "api"), table_of(ALL))
+
+    assert [("corrupted", stage, 1)] == told(audit(WINDOW, {**stages, stage: emptied}))
+
+
 def test_content_that_a_stage_does_not_tell_is_not_compared() -> None:
-    silent = table_of(ALL).set_column(3, RECORDS.field("digest"), pa.nulls(20, pa.int64()))
-    stages = {"topic": table_of(ALL), "table": silent, "api": changed(ALL, ("BTC", 103))}
+    stages = {"topic": table_of(ALL), "table": silent(ALL), "api": changed(ALL, ("BTC", 103))}
 
     assert [("corrupted", "api", 1)] == told(audit(WINDOW, stages))
 

@@ -13,7 +13,9 @@ import pytest
 from k2chaos.auditing import Span, audit_pipeline, print_audit, read_span
 from k2chaos.clock import Clock
 from k2chaos.errors import UsageError
-from k2chaos.pipeline import Pipeline
+from k2chaos.evidence.reading import read_run
+from k2chaos.judge.document import verdict_document
+from k2chaos.pipeline import STAGES, Pipeline
 from k2chaos.pipeline_file import PipelineFile
 from k2chaos.system.gathering import DRAIN_DEADLINE_SECONDS
 from k2chaos.system.stages import Stages, open_stages
@@ -72,6 +74,24 @@ def test_data_that_are_whole_pass(lab: Lab, tmp_path: Path) -> None:
     assert {"expected": 80, "topic": 80, "table": 80, "api": 80}.items() <= (
         document["records"].items()
     )
+
+
+@pytest.mark.parametrize("read", range(5))
+def test_an_audit_that_was_killed_is_no_pass(read: int, lab: Lab, tmp_path: Path) -> None:
+    """Its folder is as it was when the first *read* stages had been read."""
+    lab.flow("BTC", *range(1, 101))
+    audited(lab, tmp_path, 11, 90)
+    (folder,) = tmp_path.glob("*-audit")
+    for stage in STAGES[read:]:
+        (folder / "records" / f"{stage}.parquet").unlink(missing_ok=True)
+    events = folder / "events.jsonl"
+    events.write_text(events.read_text().splitlines(keepends=True)[0])
+
+    document = verdict_document(read_run(folder))
+
+    assert "inconclusive" == document["verdict"]
+    codes = {one["code"] for one in document["reasons"]}
+    assert codes == {"evidence-damaged", *(["not-audited"] if read < len(STAGES) else [])}
 
 
 def test_without_an_end_everything_up_to_now_counts(lab: Lab, tmp_path: Path) -> None:
@@ -209,10 +229,23 @@ def test_a_span_begins_so_long_ago_or_at_a_moment(text: str, ago: float) -> None
 
 
 @pytest.mark.parametrize(
-    "since, until", [("soon", None), ("10m", "later"), ("10m", "20m"), ("2027-01-01", None)]
+    "since, until",
+    [
+        ("soon", None),
+        ("10m", "later"),
+        ("10m", "20m"),
+        ("2027-01-01", None),
+        ("2027-01-01", "2028-01-01"),
+        ("99999999999d", None),
+        (f"{'9' * 400}d", None),
+        ("0001-01-01T00:00:00+14:00", None),
+        ("10m", "9999-12-31T23:59:59-12:00"),
+        ("1970-01-01T00:00:30", None),
+        ("0001-01-01", None),
+    ],
 )
 def test_a_span_that_is_none_is_a_mistake(since: str, until: str | None) -> None:
-    with pytest.raises(UsageError, match=r"is no time|nothing to look at"):
+    with pytest.raises(UsageError, match=r"is no time|nothing to look at|no topic knows"):
         read_span(since, until, NOW)
 
 

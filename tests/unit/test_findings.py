@@ -137,3 +137,16 @@ def test_the_budget_of_serving_is_that_of_the_pipeline_file() -> None:
 
     assert [("stale", False)] == told(evidence(*samples))
     assert [] == told(evidence(*samples, run=patient))
+
+
+@pytest.mark.parametrize(
+    "events, before",
+    [((fault("kill", "api", 10.0, 15.0),), True), ((fault("kill", "api", 5.0, 15.0),), False)],
+)
+def test_an_answer_that_went_back_before_the_fault_struck_is_not_blamed_on_it(
+    events: tuple[dict[str, Any], ...], *, before: bool
+) -> None:
+    shown = {4: 40.0, 6: 39.0}
+    samples = [Sample(at(one), "api", "newest_id", last, "BTC") for one, last in shown.items()]
+
+    assert [("backwards", before)] == told(evidence(*samples, events=events))

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from k2chaos.evidence.ledger import LedgerEntry
 from k2chaos.evidence.samples import Sample
 from k2chaos.judge.attempts import OUTSTANDING, answers, blind_spans
 from k2chaos.judge.case import Case
@@ -99,6 +100,20 @@ def test_a_budget_for_what_nobody_measured_is_told(run: Watched) -> None:
     assert "pause-1: service_seconds: it has a budget, and nobody measured it" == text
 
 
+@pytest.mark.parametrize("called", [15.0, 25.0])
+def test_a_budget_for_no_fault_that_had_ended_is_told(called: float, run: Watched) -> None:
+    """The call came before the fault; or during it, for it was held in the background."""
+    run.events[0]["at"] = at(30.0).isoformat()
+    awaited(run, called, {"fresh_seconds": 5.0})
+    run.events.reverse()
+
+    case = case_of(run)
+
+    assert [] == [*recovery_budget(case)]
+    (text,) = recovery_unmeasured(case)
+    assert "fresh_seconds: it has a budget, and no fault ended before await_recovery did" == text
+
+
 def test_a_budget_holds_for_the_faults_before_its_call_only(run: Watched) -> None:
     run.events.clear()
     run.breaks(10.0, 12.0)
@@ -177,6 +192,17 @@ def test_before_the_first_activity_and_after_the_method_nobody_need_look(run: Wa
     assert 1 == len([*observer_blind(case_of(run, journal=journal((5, 11), (12, 18))))])
     assert 1 == len([*observer_blind(case_of(run, journal=journal((10, 11), (12, 28))))])
     assert [] == [*observer_blind(case_of(run, journal=journal((5, 11))))], "no method, no claim"
+
+
+def test_where_the_journal_has_no_times_nobody_knows_who_looked_during_the_method(
+    run: Watched,
+) -> None:
+    run.entries = [LedgerEntry("pause-1", "run", "lab", {}, at(90), [{"event": "tried"}])]
+    timeless = {"run": [{"activity": {"name": "pause"}, "status": "succeeded"}]}
+
+    (text,) = observer_blind(case_of(run, journal=timeless))
+
+    assert "the journal does not say when the method ran" in text
 
 
 def test_refused_attempts_and_slow_answers_are_attempts(run: Watched) -> None:

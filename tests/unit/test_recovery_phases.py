@@ -46,6 +46,15 @@ def test_a_fault_that_nobody_noticed_was_never_detected_and_lost_nothing() -> No
     assert (0.5, 0.0) == (found["worst_freshness_seconds"], found["over_budget_area"])
 
 
+@pytest.mark.parametrize("seen_until", [10.0, 25.0])
+def test_services_that_nobody_saw_after_the_heal_are_not_called_well(seen_until: float) -> None:
+    run = Watched()
+    run.breaks(20.0, 30.0)
+    run.sees("engine", "impaired_services", lambda now: 0.0 if now < seen_until else None)
+
+    assert "service_seconds" not in recovery(run)["from_heal"]
+
+
 def test_every_phase_of_a_standstill_is_told_from_injection_and_from_heal() -> None:
     run = Watched()
     run.breaks(20.0, 30.0)

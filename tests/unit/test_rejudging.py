@@ -9,11 +9,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from k2chaos.errors import UsageError
+from k2chaos.evidence.records import RECORDS
 from k2chaos.evidence.samples import Sample, SampleWriter, read_samples
 from k2chaos.launch.rejudging import (
     Rejudged,
@@ -23,6 +26,7 @@ from k2chaos.launch.rejudging import (
     verdict_text,
     write_verdicts,
 )
+from tests.fakes.observed import at
 from tests.fakes.stored import stored_run
 
 from .test_cli import k2chaos
@@ -135,6 +139,28 @@ def _removed(name: str) -> Callable[[Path], None]:
     return lambda run: (run / name).unlink()
 
 
+def _emptied(stage: str) -> Callable[[Path], None]:
+    """No record of *stage* says anything any more."""
+
+    def empty(run: Path) -> None:
+        path = run / "records" / f"{stage}.parquet"
+        rows = pq.read_table(path)
+        nothing = pa.nulls(len(rows), pa.int64())
+        pq.write_table(rows.set_column(3, RECORDS.field("digest"), nothing), path)
+
+    return empty
+
+
+def _cut(name: str, lines: int) -> Callable[[Path], None]:
+    """Only the first *lines* are left, each of them whole."""
+
+    def cut(run: Path) -> None:
+        kept = (run / name).read_text().splitlines(keepends=True)[:lines]
+        (run / name).write_text("".join(kept))
+
+    return cut
+
+
 def _stepped_back(run: Path) -> None:
     """Half of the samples are of a clock that was set back by 20 s."""
     table, _ = read_samples(run / "samples.arrows")
@@ -162,11 +188,15 @@ SPOILT: list[tuple[Callable[[Path], None], str]] = [
     (_removed("run.json"), "evidence-damaged"),
     (_truncated("events.jsonl", 0.5), "evidence-damaged"),
     (_removed("events.jsonl"), "evidence-damaged"),
+    *((_cut("events.jsonl", lines), "evidence-damaged") for lines in range(4)),
     (_removed("faults.jsonl"), "fault-not-injected"),
     (_removed("window.json"), "too-few-records"),
     (_truncated("window.json", 0.5), "evidence-damaged"),
     (_removed("records/api.parquet"), "not-audited"),
     (_truncated("records/api.parquet", 0.5), "evidence-damaged"),
+    (_removed("records/exchange.parquet"), "not-audited"),
+    (_emptied("api"), "not-audited"),
+    (_emptied("exchange"), "not-audited"),
 ]
 
 
@@ -182,6 +212,20 @@ def test_spoilt_evidence_is_inconclusive_by_name(
     assert code in codes(judged)
 
 
+@pytest.mark.parametrize(
+    "name", ["records/malformed.parquet", "records/letters.parquet", "committed.json"]
+)
+def test_a_topic_without_what_lies_beside_its_records_is_not_audited(
+    name: str, tmp_path: Path
+) -> None:
+    run = stored_run(tmp_path / "run", "topic", "table", "api")
+    (run / name).unlink()
+
+    judged = rejudge(run)
+
+    assert ("inconclusive", ["not-audited"]) == (judged.outcome.word, codes(judged))
+
+
 @pytest.mark.parametrize("make", [Path.mkdir, Path.touch, lambda _path: None])
 def test_what_is_no_run_is_a_usage_error_with_one_reason(
     make: Callable[[Path], None], tmp_path: Path
@@ -192,6 +236,25 @@ def test_what_is_no_run_is_a_usage_error_with_one_reason(
 
     assert ("usage", ["no-run"]) == (judged.outcome.word, codes(judged))
     assert "it is " in printed(judged)
+
+
+def test_a_name_that_is_too_long_is_a_usage_error(tmp_path: Path) -> None:
+    judged = rejudge(tmp_path / ("a" * 300))
+
+    assert ("usage", ["no-run"]) == (judged.outcome.word, codes(judged))
+    assert "cannot be looked at: File name too long" in printed(judged)
+
+
+def test_text_that_utf_8_cannot_hold_is_escaped_and_judged(run: Path, tmp_path: Path) -> None:
+    events = run / "events.jsonl"
+    line = {"at": at(50).isoformat(), "event": "not-audited", "stage": "api", "reason": "\ud800"}
+    events.write_text(events.read_text() + json.dumps(line) + "\n")
+
+    result = k2chaos("judge", "--write", str(run), folder=tmp_path, PYTHONIOENCODING="utf-8:strict")
+
+    assert (3, "") == (result.returncode, result.stderr)
+    assert "not-audited: api: \\ud800" in result.stdout
+    assert "same" == rejudge(run).stored
 
 
 EXAMPLES = int(os.environ.get("K2CHAOS_FUZZ_EXAMPLES", "40"))

@@ -14,6 +14,10 @@ from k2chaos.evidence.records import RECORDS
 from k2chaos.evidence.samples import Sample, SampleWriter
 
 NOW = datetime(2026, 11, 22, 15, 1, tzinfo=UTC)
+RUN = {
+    "schema": 1,
+    "pipeline": {"stages": ["topic"], "promise": {"loss": "none"}, "budgets": {"x": 1}},
+}
 
 
 def test_a_run_folder_is_named_by_time_and_experiment(tmp_path: Path) -> None:
@@ -46,10 +50,11 @@ def test_what_is_not_json_does_not_cut_a_file_short(tmp_path: Path) -> None:
 
 def test_what_was_written_is_read_back(tmp_path: Path) -> None:
     folder = create_run_folder(tmp_path, "x", NOW)
-    folder.write_json("run.json", {"schema": 1})
+    folder.write_json("run.json", RUN)
     folder.write_json("journal.json", {"chaoslib-version": "1", "status": "completed"})
     folder.write_json("window.json", {"after": {"A": 1}, "until": {"A": 5}})
-    folder.append_event("recovery", recovered=True)
+    for event in ("began", "recovery", "ended"):
+        folder.append_event(event, recovered=True)
     folder.write_records("topic", RECORDS.empty_table())
 
     evidence = read_run(folder.path)
@@ -74,21 +79,27 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
         ("events.jsonl", '{"at": "2026-11-22T15:01:00Z"}'),
         ("events.jsonl", '{"at": "yesterday", "event": "began"}'),
         ("events.jsonl", "\x00"),
+        ("events.jsonl", ""),
+        ("events.jsonl", '{"at": "2026-11-22T15:01:00Z", "event": "began"}\n'),
+        ("events.jsonl", '{"at": "2026-11-22T15:01:00Z", "event": "ended"}\n'),
         ("window.json", '{"after": {}}'),
         ("window.json", '{"after": {"A": null}, "until": {}}'),
         ("window.json", '{"after": 5, "until": {}}'),
         ("committed.json", '{"0": "first"}'),
         ("committed.json", '{"0": null}'),
         ("run.json", '{"schema": 2}'),
+        ("run.json", '{"schema": 1}'),
+        ("run.json", '{"schema": 1, "pipeline": {"stages": [], "promise": {}, "budgets": {}}}'),
         ("journal.json", '{"results": []}'),
         ("records/topic.parquet", "PAR1"),
     ],
 )
 def test_a_damaged_file_is_told_by_name(name: str, content: str, tmp_path: Path) -> None:
     folder = create_run_folder(tmp_path, "x", NOW)
-    folder.write_json("run.json", {"schema": 1})
+    folder.write_json("run.json", RUN)
     folder.write_json("journal.json", {"chaoslib-version": "1", "status": "completed"})
     folder.append_event("began")
+    folder.append_event("ended")
     (folder.path / "records").mkdir()
     (folder.path / name).write_text(content)
 
@@ -128,8 +139,9 @@ def test_samples_that_cannot_be_opened_are_damage(tmp_path: Path) -> None:
 
 def test_a_missing_journal_is_damage(tmp_path: Path) -> None:
     folder = create_run_folder(tmp_path, "x", NOW)
-    folder.write_json("run.json", {"schema": 1})
+    folder.write_json("run.json", RUN)
     folder.append_event("began")
+    folder.append_event("ended")
 
     assert 1 == len(read_run(folder.path).damage)
 

@@ -354,6 +354,17 @@ def test_without_exchange_the_window_is_what_the_first_stage_saw(lab: Lab) -> No
     assert {10} == {len(rows) for rows in seen.values()}
 
 
+def test_of_an_api_alone_a_key_that_fell_silent_stays_in_the_window(lab: Lab) -> None:
+    """Meanwhile others had more records than one answer shows."""
+    stages = lab.stages(exchange=None, topic=None, table=None)
+    lab.flow("BTC", *range(1, 11))
+    lab.flow("ETH", 1)
+    baseline = take_baseline(stages, lab.clock)
+    lab.flow("BTC", *range(11, 311))
+
+    assert Window({"BTC": 10, "ETH": 1}, {"BTC": 310, "ETH": 1}) == stages.window_since(baseline)
+
+
 def test_the_baselines_offsets_are_older_than_its_ids(lab: Lab) -> None:
     """A record that arrives between the two looks is read again, and then left out."""
     stages = lab.stages()

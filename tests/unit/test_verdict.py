@@ -251,6 +251,15 @@ def test_duplicates_that_the_pipeline_never_promised_to_avoid_are_no_failure() -
     assert "pass" == story.judged().outcome
 
 
+@pytest.mark.parametrize("finding", [DUPLICATED, Finding("reordered", "topic", "source", 2)])
+def test_a_promise_that_nobody_limited_is_whole(finding: Finding) -> None:
+    story = Story()
+    story.run["pipeline"]["promise"] = {}
+    story.findings.append(finding)
+
+    assert "fail" == story.judged().outcome
+
+
 def test_damage_before_the_first_fault_is_never_blamed_on_the_fault() -> None:
     story = Story()
     story.ledger.clear()

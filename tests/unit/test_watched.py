@@ -115,6 +115,23 @@ def test_an_answer_older_than_the_one_before_goes_backwards() -> None:
     assert (49, 50) == (finding.examples[0]["sequence"], finding.examples[0]["was"])
 
 
+def test_what_was_answered_before_the_first_fault_is_told_apart() -> None:
+    judged = watched(shows("api", "BTC", {1: 50, 2: 49, 3: 51, 4: 40, 5: 20}), struck=BEGAN + 4)
+
+    assert [(True, 1), (False, 2)] == [(one.before_fault, one.count) for one in found(judged)]
+
+
+@pytest.mark.parametrize("struck, before", [(PATIENCE_SECONDS + 1, True), (10, False)])
+def test_health_that_had_been_false_for_too_long_when_the_fault_struck_is_not_its_doing(
+    struck: float, *, before: bool
+) -> None:
+    judged = watched(
+        ages("table", range(60), 31.0), health("sink-1", range(60), 1.0), struck=BEGAN + struck
+    )
+
+    assert [("misreported", before)] == [(one.anomaly, one.before_fault) for one in found(judged)]
+
+
 def test_a_hole_where_the_table_has_a_record_is_a_torn_answer() -> None:
     holes = [sample(3, "api", "missing_id", 42.0, "BTC"), sample(4, "api", "missing_id", 42, "BTC")]
 
