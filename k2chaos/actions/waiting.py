@@ -17,10 +17,11 @@ def await_recovery(
     secrets: Secrets = None,
 ) -> dict[str, Any]:
     """
-    Wait until every service is healthy, every record has arrived, and the data is fresh.
+    Wait until every service is healthy, every record has arrived, and the data flows and is fresh.
 
     ``service``: every service runs and is healthy. ``caught_up``: every record emitted up to this
-    call can be seen at the last stage. ``fresh``: the last stage is within the freshness budget.
+    call can be seen at the last stage. ``flow``: so can one that was emitted since, unless none
+    was. ``fresh``: the last stage is within the freshness budget.
     The last action of a method, so that the hypothesis after it judges the pipeline, not the
     recovery.
 

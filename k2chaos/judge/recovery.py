@@ -30,7 +30,7 @@ from k2chaos.judge.steady import SteadyBand, first_breach, standstills, steady_b
 from k2chaos.judge.story import Story, steady_until, story_of
 
 _ENGINE: Final = "engine"
-_AWAITED: Final = ("service_seconds", "caught_up_seconds", "fresh_seconds")
+_AWAITED: Final = ("service_seconds", "flow_seconds", "caught_up_seconds", "fresh_seconds")
 _CAME_BACK: Final = frozenset({"start", "unpause", "health_status: healthy"})
 _TOGETHER_SECONDS: Final = 0.001
 """Ids of one look may differ by so much in time."""

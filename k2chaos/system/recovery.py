@@ -13,8 +13,11 @@ from k2chaos.errors import EngineUnreachable, StageUnavailable
 from k2chaos.system.run import Run
 from k2chaos.system.services import service_states
 
-PHASES = ("service", "caught_up", "fresh")
-"""Every service is healthy; every record emitted before is at the last stage; it is fresh."""
+PHASES = ("service", "caught_up", "flow", "fresh")
+"""
+Every service is healthy; every record emitted before the call is at the last stage; so is one that
+was emitted since, or none was; the last stage is fresh.
+"""
 
 _TICK_SECONDS = 0.2
 
@@ -37,16 +40,19 @@ def await_recovery(
     run: Run, deadline_seconds: float, budgets: Mapping[str, float] | None = None
 ) -> dict[str, Any]:
     """
-    Wait until every service is healthy, every record emitted so far is at the last stage, and
-    that stage is within the freshness budget, all at the same look.
+    Wait until every service is healthy, every record emitted so far is at the last stage, one that
+    was emitted since is, too, and that stage is within the freshness budget, all at the same look.
+
+    What a client had in its buffers comes at once when the broker is back, and is no sign that it
+    will ever send another: hence the record that was emitted since.
 
     Args:
         budgets: By phase, how long it may have taken; kept for the judge.
 
     Returns:
         ``recovered`` (whether within the deadline), ``service_seconds``, ``caught_up_seconds``,
-        ``fresh_seconds`` (each ``None`` when not reached), ``worst_freshness_seconds``,
-        ``missing``.
+        ``flow_seconds``, ``fresh_seconds`` (each ``None`` when not reached),
+        ``worst_freshness_seconds``, ``missing``.
     """
     called_at = run.clock.now()
     started = run.clock.monotonic()
@@ -84,10 +90,11 @@ def _emitted(run: Run) -> Mapping[str, int]:
 def _look(run: Run, emitted: Mapping[str, int], recovery: Recovery, elapsed: float) -> None:
     looks = {
         "service": _troubles(run),
-        "caught_up": _undrained(run, emitted),
+        **_arrivals(run, emitted),
         "fresh": _stale(run, recovery),
     }
-    recovery.missing = [trouble for troubles in looks.values() for trouble in troubles]
+    every = (trouble for troubles in looks.values() for trouble in troubles)
+    recovery.missing = list(dict.fromkeys(every))
     for phase, troubles in looks.items():
         if troubles:
             recovery.phases.pop(phase, None)
@@ -103,18 +110,28 @@ def _troubles(run: Run) -> list[str]:
     return [state.trouble for state in states if state.trouble]
 
 
-def _undrained(run: Run, emitted: Mapping[str, int]) -> list[str]:
+def _arrivals(run: Run, emitted: Mapping[str, int]) -> dict[str, list[str]]:
+    """What keeps the last stage from having caught up, and the flow from having resumed."""
     stage = run.pipeline.stages[-1]
     if not emitted:
-        return ["nobody can say what was emitted"]
+        return _both("nobody can say what was emitted")
     try:
         newest = run.stages.newest(stage, emitted)
     except StageUnavailable as error:
-        return [f"{stage}: {error}"]
-    behind = [
-        key for key, last in emitted.items() if key not in newest or newest[key].sequence < last
-    ]
-    return [f"{stage} still lacks records of {', '.join(sorted(behind)[:3])}"] if behind else []
+        return _both(f"{stage}: {error}")
+    shown = {key: sighting.sequence for key, sighting in newest.items()}
+    behind = sorted(key for key, last in emitted.items() if shown.get(key, -1) < last)
+    flows = any(last > emitted.get(key, 0) for key, last in shown.items())
+    lacks = f"{stage} still lacks records of {', '.join(behind[:3])}"
+    stands = f"{stage} shows no record that was emitted since the fault ended"
+    return {
+        "caught_up": [lacks] if behind else [],
+        "flow": [stands] if not flows and _emitted(run) != emitted else [],
+    }
+
+
+def _both(trouble: str) -> dict[str, list[str]]:
+    return {"caught_up": [trouble], "flow": [trouble]}
 
 
 def _stale(run: Run, recovery: Recovery) -> list[str]:

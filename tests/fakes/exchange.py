@@ -34,6 +34,7 @@ class FakeExchange:
         orders: Those in force, by tag; each look at them counts an effect.
         over: Tags that were taken back.
         counts: Effects since it was started.
+        goes_on: Whether each question for the ledger finds one trade more of the first symbol.
         retained_from_id: The oldest trade of every symbol that can still be asked for.
         broken: How it fails to obey: ``ignores`` orders though it answers, ``idles`` though it
             lists them, ``clings`` to them.
@@ -48,6 +49,7 @@ class FakeExchange:
         self.orders: dict[str, dict[str, Any]] = {}
         self.over: set[str] = set()
         self.counts = dict.fromkeys(COUNTED.values(), 0)
+        self.goes_on = False
         self.retained_from_id = 1
         self.broken = ""
         self.server: FakeServer
@@ -83,6 +85,8 @@ class FakeExchange:
         symbols = {
             symbol: self._symbol(min(last, newest)) for symbol, last in self.last_ids.items()
         }
+        if self.goes_on:
+            self.last_ids[next(iter(self.last_ids))] += 1
         return 200, {"schema": 1, "seed": 7, "now_ms": self._now_ms(), "symbols": symbols}
 
     def _newest_at(self, at_ms: str | None) -> int:

@@ -191,3 +191,24 @@ def test_never_is_null_and_not_a_number(bench: Bench) -> None:
 
     assert None is verdict["faults"][0]["recovery"]["from_heal"]["service_seconds"]
     assert "never-recovered" in {reason["code"] for reason in verdict["reasons"]}
+
+
+def test_what_was_in_buffers_is_no_flow(bench: Bench) -> None:
+    """A client that sends what it had, and then hangs: nothing emitted since the call arrives."""
+    bench.exchange.goes_on = True
+
+    result = await_recovery(bench.run, 30.0)
+
+    assert not result["recovered"]
+    assert 0.0 == result["caught_up_seconds"] == result["fresh_seconds"]
+    assert None is result["flow_seconds"]
+    assert "api shows no record that was emitted since the fault ended" == result["missing"]
+
+
+def test_flow_is_resumed_with_the_first_record_that_was_emitted_since(bench: Bench) -> None:
+    bench.exchange.goes_on = True
+    bench.api.put("BTC", *range(101, 111))
+
+    result = await_recovery(bench.run, 30.0)
+
+    assert result["recovered"], result["missing"]
