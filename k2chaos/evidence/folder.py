@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from k2chaos.errors import UsageError
-from k2chaos.evidence.state import write_atomically
+from k2chaos.evidence.state import replacing, write_atomically
 
 FILES: Final[Mapping[str, str]] = {
     "run.json": "what was run, on what: experiment, pipeline file, versions, images, host",
@@ -80,8 +80,10 @@ class RunFolder:
 
     def write_records(self, stage: str, records: pa.Table) -> None:
         """Keep what was seen of *stage* (or of something beside the stages)."""
-        (self.path / "records").mkdir(exist_ok=True)
-        pq.write_table(records, self.path / "records" / f"{stage}.parquet", compression="zstd")
+        path = self.path / "records" / f"{stage}.parquet"
+        path.parent.mkdir(exist_ok=True)
+        with replacing(path) as draft:
+            pq.write_table(records, draft, compression="zstd")
 
 
 def create_run_folder(

@@ -70,6 +70,17 @@ def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
     assert [path] == list(tmp_path.iterdir())
 
 
+def test_what_fails_half_way_leaves_the_old_file_and_no_draft(tmp_path: Path) -> None:
+    path = tmp_path / "verdict.json"
+    write_atomically(path, "one")
+
+    with pytest.raises(UnicodeEncodeError):
+        write_atomically(path, "two \ud800")
+
+    assert "one" == path.read_text()
+    assert [path] == [*tmp_path.iterdir()]
+
+
 def test_where_nobody_can_lock_nobody_holds_and_nobody_begins() -> None:
     lock = PipelineLock(Path("/proc/none"), "lab")
 
