@@ -6,7 +6,7 @@ from chaoslib.types import Configuration, Secrets
 
 from k2chaos.system.amounts import refuse_bad_amount
 from k2chaos.system.faults.resources import SqueezeCpu, SqueezeMemory, SqueezeProcesses
-from k2chaos.system.holding import Wish, hold_for, refuse_bad_share
+from k2chaos.system.holding import Wish, hold_for
 from k2chaos.system.run import current_run
 
 
@@ -29,7 +29,7 @@ def squeeze_cpu(
     Args:
         role: Role of the service in the pipeline file.
         duration: Seconds to hold the fault.
-        cores: CPU time it may use, in cores; the engine's smallest is 0.01.
+        cores: CPU time it may use, in cores, from 0.01 (the engine's smallest) to 1024.
         service: Which service, where the role has several.
         count: How many containers are meant.
         start_after: Seconds from the call to the effect; the fault is prepared meanwhile.
@@ -38,11 +38,11 @@ def squeeze_cpu(
         As of ``pause``; the witness counts the periods in which the kernel made it wait.
 
     Raises:
-        UsageError: *cores* is no number of at least 0.01.
+        UsageError: *cores* is no number of that range.
         FaultNotInjected: The kernel never made it wait: it has nothing to do, or too much is left.
         FaultNotHealed: The limit of before is not in force.
     """
-    refuse_bad_share(cores)
+    refuse_bad_amount("cores", cores)
     return hold_for(
         current_run(),
         SqueezeCpu,

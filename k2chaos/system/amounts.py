@@ -21,6 +21,7 @@ AMOUNTS: Final[Mapping[str, Bounds]] = {
     "percent": Bounds(0.1, 100),
     "milliseconds": Bounds(1, 4000),
     "jitter_milliseconds": Bounds(0, 2000),
+    "cores": Bounds(0.01, 1024),
     "every_seconds": Bounds(0.1, 60),
     "factor": Bounds(1.1, 100),
     "headroom": Bounds(0, 100_000, is_whole=True),
@@ -35,8 +36,9 @@ AMOUNTS: Final[Mapping[str, Bounds]] = {
 """
 By the name of the argument.
 
-``kbit_per_second``: a watcher in a container on a small machine measures up to three times the most
-that may be asked for, and must see twice as much before as during the fault.
+``cores``: the engine gives no less than the least. ``kbit_per_second``: a watcher in a container
+on a small machine measures up to three times the most that may be asked for, and must see twice as
+much before as during the fault.
 """
 
 

@@ -5,7 +5,6 @@ The path of every action; refuses what the pipeline file's limits forbid before 
 touched.
 """
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
@@ -19,8 +18,6 @@ from k2chaos.system.faults.held import held_together, new_hold, watch
 from k2chaos.system.run import Run
 from k2chaos.system.runtime import select
 
-# The engine gives no less (a quota of 1 ms in a period of 100 ms).
-_FEWEST_CORES: Final = 0.01
 _INTERNAL: Final = frozenset({"fault", "held_from", "held_until", "held_seconds", "watch_seconds"})
 
 
@@ -121,19 +118,6 @@ def refuse_bad_duration(seconds: float, longest: float, name: str = "duration") 
     if not 0 <= seconds <= longest:
         limit = " (limits.longest_fault_seconds)" if name == "duration" else ""
         message = f"{name} must lie between 0 and {longest:g} s{limit}, not {seconds:g}"
-        raise UsageError(message)
-
-
-def refuse_bad_share(cores: Any) -> None:
-    """
-    Check how much of a core a squeezed container keeps.
-
-    Raises:
-        UsageError: It is no number, or below what the engine can give.
-    """
-    is_number = isinstance(cores, int | float) and not isinstance(cores, bool)
-    if not (is_number and math.isfinite(cores) and cores >= _FEWEST_CORES):
-        message = f"cores must be a number of at least {_FEWEST_CORES}, not {cores!r}"
         raise UsageError(message)
 
 

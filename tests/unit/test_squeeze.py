@@ -9,7 +9,6 @@ from k2chaos.system.amounts import refuse_bad_amount
 from k2chaos.system.faults import System
 from k2chaos.system.faults.held import held, watch
 from k2chaos.system.faults.resources import SqueezeCpu, SqueezeMemory, SqueezeProcesses
-from k2chaos.system.holding import refuse_bad_share
 from k2chaos.system.limits import CpuLimit, MemoryLimit, ProcessLimit
 from tests.fakes.runs import fake_holding
 from tests.fakes.runtime import FakeRuntime
@@ -59,10 +58,10 @@ def test_a_squeeze_that_somebody_lifted_ended_early(tmp_path: Path) -> None:
     assert hold.ended_early
 
 
-@pytest.mark.parametrize("cores", [0, 0.009, -1, True, "much", float("nan"), float("inf")])
+@pytest.mark.parametrize("cores", [0, 0.009, -1, True, "much", float("nan"), float("inf"), 1e308])
 def test_a_share_the_engine_cannot_give_is_refused(cores: float) -> None:
-    with pytest.raises(UsageError, match=r"at least 0\.01"):
-        refuse_bad_share(cores)
+    with pytest.raises(UsageError, match=r"cores must be a number from 0\.01"):
+        refuse_bad_amount("cores", cores)
 
 
 def test_a_squeeze_that_is_watched_is_looked_at_as_it_was_prepared(tmp_path: Path) -> None:
