@@ -46,7 +46,9 @@ class Recorder:
         return noted
 
     def _note_processes(self, name: str, call: HelperCall) -> None:
-        numbers = {int(one) for one in re.findall(r"\d+", str(call))}
+        if not call.sees_host:
+            return  # no other process is there for it; its numbers are tags, ports, addresses
+        numbers = {int(one) for one in re.findall(r"\d+", " ".join(call.command))}
         for container, state in self.inner.states.items():
             if state.pid in numbers:
                 self.touched.add((name, container))
