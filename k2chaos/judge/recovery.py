@@ -226,27 +226,36 @@ def _flow(view: _View, story: Story) -> float | None:
 
 
 def _caught_up(view: _View, story: Story) -> Iterator[tuple[str, _Reached]]:
-    wanted = _emitted(view, story)
-    if not wanted:
+    """Nothing is told where the samples end before the band lets what was emitted arrive."""
+    first = _first_look(view, story)
+    wanted = {} if first is None else _emitted(view, first)
+    if first is None or not wanted:
         return
     shown = view.samples.by_key(view.last, "newest_id")
     moments = [
         _reached(shown[key].known(), last, story) if key in shown else _Reached(None)
         for key, last in wanted.items()
     ]
-    yield "caught_up_seconds", _all(moments)
+    told = _all(moments)
+    due = first + view.band.freshness.get(view.last, 0.0)
+    looks = answers(view.samples, view.last).between(due, story.until)
+    if told.at is not None or len(looks):
+        yield "caught_up_seconds", told
 
 
-def _emitted(view: _View, story: Story) -> dict[str, float]:
-    """By key what the first stage showed at its first look after the heal; empty: nobody knows."""
+def _first_look(view: _View, story: Story) -> float | None:
+    """When the first stage was first looked at after the heal."""
     if story.end is None:
-        return {}
+        return None
     by_key = view.samples.by_key(view.stages[0], "newest_id")
     looks = [one.between(story.end, story.until).known().at for one in by_key.values()]
-    first = min((float(at[0]) for at in looks if at.size), default=None)
-    if first is None:
-        return {}
-    newest = {key: one.last_before(first + _TOGETHER_SECONDS) for key, one in by_key.items()}
+    return min((float(at[0]) for at in looks if at.size), default=None)
+
+
+def _emitted(view: _View, moment: float) -> dict[str, float]:
+    """By key what the first stage showed at that look; empty: nobody knows."""
+    by_key = view.samples.by_key(view.stages[0], "newest_id")
+    newest = {key: one.last_before(moment + _TOGETHER_SECONDS) for key, one in by_key.items()}
     return {key: last for key, last in newest.items() if last}
 
 

@@ -195,6 +195,21 @@ def test_a_record_that_never_arrives_means_never_caught_up() -> None:
     assert 10.6 == recovery(run)["from_injection"]["caught_up_seconds"]
 
 
+@pytest.mark.parametrize("seconds, is_told", [(30.5, False), (31.4, False), (31.8, True)])
+def test_what_had_no_time_to_arrive_is_not_told_never_to_have(
+    seconds: float, *, is_told: bool
+) -> None:
+    """A stage half a second behind is due a second and a half after the first look at 30.0."""
+    run = Watched(seconds=seconds)
+    run.breaks(20.0, 30.0)
+    run.sees("api", "newest_id", lambda now: 100 * (min(now, 30.0) - 0.5 + 1), "A")
+
+    phases = recovery(run)["from_injection"]
+
+    assert is_told == ("caught_up_seconds" in phases)
+    assert None is phases.get("caught_up_seconds")
+
+
 def test_ids_may_be_written_only_when_they_change() -> None:
     run = Watched()
     run.breaks(20.0, 30.0)
