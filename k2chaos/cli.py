@@ -98,7 +98,7 @@ def run(context: click.Context, words: tuple[str, ...]) -> int:
 @click.pass_obj
 def lint(pipeline: str | None, files: tuple[str, ...]) -> int:
     """
-    Check experiment FILES without touching anything.
+    Check experiment FILES; nothing is run.
 
     Finds what Chaos Toolkit's own validation lets pass: misspelt keys, unknown roles and stages,
     arguments of the wrong type, undefined ${variables}, faults longer than the pipeline allows.
@@ -118,15 +118,16 @@ def lint(pipeline: str | None, files: tuple[str, ...]) -> int:
     return 2 if report.has_mistakes else 0
 
 
-@cli.command(short_help="What an experiment would do to which containers; touches nothing.")
+@cli.command(short_help="What an experiment would do to which containers; injects nothing.")
 @click.argument("file", metavar="FILE")
 @click.pass_obj
 def plan(pipeline: str | None, file: str) -> int:
     """
-    Say what an experiment FILE would do to which containers; touches nothing.
+    Say what an experiment FILE would do to which containers; injects nothing.
 
     Resolves every fault of the method to containers on the engine, with the limits of the
-    pipeline file. Exit code 0 if all of it could be done now, 3 if not, 2 for a mistake.
+    pipeline file. Whether the host can do a fault of packets is tried in a helper container. Exit
+    code 0 if all of it could be done now, 3 if not, 2 for a mistake.
 
     \b
     Example:
@@ -147,7 +148,8 @@ def plan(pipeline: str | None, file: str) -> int:
 def faults(*, as_json: bool) -> int:
     """
     List every fault and injection: what it does, what witnesses it, what undoes it, and whether
-    this host can do it. Without an engine the last is not known.
+    this host can do it: that is tried in a helper container, away from everything. Without an
+    engine it is not known.
 
     \b
     Example:

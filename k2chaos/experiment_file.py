@@ -64,6 +64,8 @@ def read_experiment(source: str) -> ExperimentFile:
         ExperimentError: It is not there, cannot be read or does not parse.
     """
     path = Path(source)
+    if path.is_dir():
+        raise ExperimentError(source, ["it is a directory; name the files in it"])
     if path.suffix not in {".json", ".yaml", ".yml"}:
         raise ExperimentError(source, ["an experiment's file name ends in .json, .yaml or .yml"])
     try:
@@ -72,6 +74,8 @@ def read_experiment(source: str) -> ExperimentFile:
         raise ExperimentError(source, ["there is no such file"]) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ExperimentError(source, [f"it cannot be read: {error}"]) from error
+    if not text.strip():
+        raise ExperimentError(source, ["it is empty"])
     parse = _parse_json if path.suffix == ".json" else _parse_yaml
     tree = parse(source, text)
     if not isinstance(tree, Mapping):

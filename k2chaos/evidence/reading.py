@@ -5,7 +5,7 @@ A file that is missing or damaged is told as such in `RunEvidence.damage`, never
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -26,6 +26,7 @@ SCHEMA: Final = 1
 _SPANS: Final = ("after", "until")
 _EDGES: Final = ("began", "ended")
 """The events between which all others lie: without them some are missing, or the run was killed."""
+_DISTURBANCES: Final = frozenset({"fault", "injection"})
 _PIPELINE: Final = ("stages", "promise", "budgets")
 """What ``run.json`` has to say of the pipeline: what every run is judged by."""
 _JOURNAL_MARK: Final = "chaoslib-version"
@@ -82,6 +83,7 @@ def read_run(path: Path) -> RunEvidence:
     journal = _read_journal(path / "journal.json", damage) if has_journal else {}
     events = _read_events(path / "events.jsonl", damage)
     ledger = read_ledger(path / "faults.jsonl")
+    damage += _untold(events, ledger)
     tables = _read_records(path / "records", damage)
     samples, samples_damage = _read_samples(path / SAMPLES_FILE)
     return RunEvidence(
@@ -101,6 +103,15 @@ def read_run(path: Path) -> RunEvidence:
         samples=samples,
         samples_damage=_without_place(samples_damage, path),
     )
+
+
+def _untold(events: Sequence[Mapping[str, Any]], ledger: LedgerReading) -> Iterator[str]:
+    """Faults that were held, by the events, and that the ledger does not know."""
+    known = {entry.fault_id for entry in ledger.entries}
+    for event in events:
+        fault_id = event.get("fault_id")
+        if event["event"] in _DISTURBANCES and fault_id and fault_id not in known:
+            yield f"faults.jsonl: it does not tell of {fault_id}, of which events.jsonl does"
 
 
 def is_run_folder(path: Path) -> bool:

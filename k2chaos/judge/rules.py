@@ -182,7 +182,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         "unsupported",
         "inconclusive",
-        "This pipeline has no such role or stage. A gate may excuse it by name.",
+        "This pipeline has no such role or stage.",
         looks.unsupported,
     ),
 )

@@ -103,7 +103,9 @@ def print_table(runs: Sequence[Rejudged], output: TextIO, *, written: bool) -> N
     output.write("\n")
     for run in runs:
         if run.document is not None:
-            output.write(f"{run.outcome.name}: {_compared(run, written=written)}\n")
+            output.write(
+                f"{Path(run.outcome.folder or '').name}: {_compared(run, written=written)}\n"
+            )
 
 
 def print_json(runs: Sequence[Rejudged], output: TextIO) -> None:

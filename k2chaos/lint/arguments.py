@@ -118,7 +118,7 @@ def lint_call(
 def nearest(word: str, words: tuple[str, ...]) -> str:
     """A hint for a word that is not one of *words*."""
     near = difflib.get_close_matches(word, words, n=1)
-    return f"; did you mean {near[0]}?" if near else f"; there are: {', '.join(words)}"
+    return f"; did you mean {near[0]}?" if near else f"; there are: {', '.join(words) or 'none'}"
 
 
 def _function(

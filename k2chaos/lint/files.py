@@ -10,12 +10,18 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from k2chaos.errors import ExperimentError, UsageError
 from k2chaos.experiment_file import ExperimentFile, read_experiment
 from k2chaos.lint import lint_experiment
 from k2chaos.pipeline import Pipeline
 from k2chaos.pipeline_file import find_pipeline_file, load_pipeline
+
+_UNCHECKED: Final = (
+    " by itself; there is no pipelines/lab.yaml here, so no pipeline was looked at: "
+    "`k2chaos --pipeline FILE lint ...`"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +39,11 @@ def lint_files(sources: Iterable[str], pipeline: str | None) -> LintReport:
     for source in sources:
         try:
             file = read_experiment(source)
-            mistakes = lint_experiment(file.tree, _pipeline(file, pipeline))
+            against = _pipeline(file, pipeline)
+            mistakes = lint_experiment(file.tree, against)
             if mistakes:
                 raise ExperimentError(source, mistakes)
-            lines.append(f"{source}: ok")
+            lines.append(f"{source}: ok{'' if against else _UNCHECKED}")
         except UsageError as error:
             has_mistakes = True
             lines.append(str(error))

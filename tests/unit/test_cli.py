@@ -103,14 +103,18 @@ def test_lint_tells_all_mistakes_of_all_files(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('{"title": "t", "description": "d", "methd": []}')
     (tmp_path / "b.yaml").write_text("title: t\ndescription: d\nmethod: []\n")
     (tmp_path / "c.json").write_text('{"title": "t", "title": "u"}')
+    (tmp_path / "e.json").write_text("")
+    files = ("a.json", "b.yaml", "c.json", "d.txt", "e.json", ".")
 
-    result = k2chaos("lint", "a.json", "b.yaml", "c.json", "d.txt", folder=tmp_path)
+    result = k2chaos("lint", *files, folder=tmp_path)
 
     assert result.returncode == 2
     assert "methd: unknown key; did you mean method?" in result.stdout
-    assert "b.yaml: ok" in result.stdout
+    assert "b.yaml: ok by itself; there is no pipelines/lab.yaml here" in result.stdout
     assert 'the key "title" stands twice' in result.stdout
     assert "ends in .json, .yaml or .yml" in result.stdout
+    assert "it is empty" in result.stdout
+    assert "it is a directory" in result.stdout
 
 
 def test_lint_of_good_files_exits_with_zero(tmp_path: Path) -> None:

@@ -48,6 +48,18 @@ def printed(*runs: Rejudged, written: bool = False) -> str:
     return output.getvalue()
 
 
+@pytest.mark.parametrize("left", ["", "half"])
+def test_a_ledger_that_lacks_a_fault_is_damage(left: str, run: Path) -> None:
+    (run / "faults.jsonl").write_text(left)
+
+    judged = rejudge(run)
+
+    assert "evidence-damaged" in codes(judged)
+    assert "faults.jsonl: it does not tell of pause-1, of which events.jsonl does" in printed(
+        judged
+    )
+
+
 def test_the_same_evidence_gives_the_same_bytes(run: Path) -> None:
     judged = rejudge(run)
 
@@ -55,7 +67,7 @@ def test_the_same_evidence_gives_the_same_bytes(run: Path) -> None:
     assert "same" == judged.stored
     assert judged.document is not None
     assert (run / "verdict.json").read_bytes() == verdict_text(judged.document).encode()
-    assert "sink-pause: the stored verdict is the same, byte for byte" in printed(judged)
+    assert f"{run.name}: the stored verdict is the same, byte for byte" in printed(judged)
     assert "61.0 s" in printed(judged)
 
 
