@@ -22,11 +22,12 @@ from k2chaos.pipeline import STAGES
 
 SCHEMA: Final = 1
 """Of ``run.json``."""
+DISTURBANCES: Final = ("fault", "injection")
+"""The events that say what a run did to its pipeline."""
 
 _SPANS: Final = ("after", "until")
 _EDGES: Final = ("began", "ended")
 """The events between which all others lie: without them some are missing, or the run was killed."""
-_DISTURBANCES: Final = frozenset({"fault", "injection"})
 _PIPELINE: Final = ("stages", "promise", "budgets")
 """What ``run.json`` has to say of the pipeline: what every run is judged by."""
 _JOURNAL_MARK: Final = "chaoslib-version"
@@ -110,7 +111,7 @@ def _untold(events: Sequence[Mapping[str, Any]], ledger: LedgerReading) -> Itera
     known = {entry.fault_id for entry in ledger.entries}
     for event in events:
         fault_id = event.get("fault_id")
-        if event["event"] in _DISTURBANCES and fault_id and fault_id not in known:
+        if event["event"] in DISTURBANCES and fault_id and fault_id not in known:
             yield f"faults.jsonl: it does not tell of {fault_id}, of which events.jsonl does"
 
 

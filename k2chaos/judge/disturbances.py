@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from k2chaos.evidence.reading import RunEvidence
+from k2chaos.evidence.reading import DISTURBANCES, RunEvidence
 from k2chaos.judge.series import seconds_of
 
 
 def disturbances(evidence: RunEvidence) -> Iterator[Mapping[str, Any]]:
     """The events of all faults and injections."""
-    for name in ("fault", "injection"):
+    for name in DISTURBANCES:
         yield from evidence.events_named(name)
 
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from k2chaos.evidence.declared import Part, declared
 from k2chaos.judge.case import Case, When
+from k2chaos.judge.disturbances import disturbances
 from k2chaos.judge.observing import never_stayed
 from k2chaos.judge.promise import breaks_promise, told
 
@@ -153,10 +154,9 @@ def unwitnessed(case: Case) -> Iterator[str]:
 
 def ended_early(case: Case) -> Iterator[str]:
     """Faults that were gone before they were healed."""
-    for name in ("fault", "injection"):
-        for event in case.evidence.events_named(name):
-            if event.get("ended_early"):
-                yield f"{event.get('fault_id')}: it was already gone when it was to be healed"
+    for event in disturbances(case.evidence):
+        if event.get("ended_early"):
+            yield f"{event.get('fault_id')}: it was already gone when it was to be healed"
 
 
 def activity_failed(case: Case) -> Iterator[str]:

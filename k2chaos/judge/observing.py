@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from k2chaos.evidence.phases import PHASES
+from k2chaos.evidence.reading import DISTURBANCES
 from k2chaos.judge.attempts import blind_spans, clock_steps
 from k2chaos.judge.case import Case
 from k2chaos.judge.disturbances import disturbances
@@ -100,7 +101,7 @@ def clock_stepped(case: Case) -> Iterator[str]:
 
 def _recovered(case: Case) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
     """Every fault and injection with its recovery, where anything is known of it."""
-    for name in ("fault", "injection"):
+    for name in DISTURBANCES:
         pairs = zip(case.evidence.events_named(name), case.recoveries[name], strict=True)
         yield from ((event, recovery) for event, recovery in pairs if recovery is not None)
 

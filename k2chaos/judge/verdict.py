@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from k2chaos.evidence.finding import Finding
 from k2chaos.evidence.folder import AUDIT
-from k2chaos.evidence.reading import RunEvidence
+from k2chaos.evidence.reading import DISTURBANCES, RunEvidence
 from k2chaos.judge.audit_rules import AUDIT_RULES
 from k2chaos.judge.case import Case, Outcome
 from k2chaos.judge.recovery import recoveries
@@ -36,7 +36,7 @@ class Judgement:
 
 def judge(evidence: RunEvidence, findings: Sequence[Finding]) -> Judgement:
     """Hold *evidence* against every rule: those of experiments, or of audits without a fault."""
-    told = {name: recoveries(evidence, name) for name in ("fault", "injection")}
+    told = {name: recoveries(evidence, name) for name in DISTURBANCES}
     case = Case(evidence, findings, told)
     rules = AUDIT_RULES if evidence.run.get("kind") == AUDIT else RULES
     seen = [(rule, text) for rule in rules for text in rule.look(case)]

@@ -8,7 +8,6 @@ import contextlib
 import itertools
 import random
 import sys
-import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -26,7 +25,7 @@ from tests.fakes.examples import DATA_EXAMPLES
 from tools.residue import oracle
 from tools.residue.boundaries import BOUNDARIES
 from tools.residue.places import lab_is_up
-from tools.residue.trials import Result, project_name, run_trial
+from tools.residue.trials import Result, came_true, project_name, run_trial
 from tools.residue.victim import KINDS, Trial
 
 AT_ONCE: Final = 3
@@ -62,11 +61,13 @@ def _forgotten_helpers(engine: str) -> list[str]:
 
     One that has ended may lie there for some seconds: a run may be about to remove it.
     """
-    until = time.monotonic() + 2 * IDLE_FORGOTTEN_SECONDS
-    while (left := oracle.helpers(engine)) and time.monotonic() < until:
+
+    def are_gone() -> bool:
         connect(engine).drop_forgotten_helpers()
-        time.sleep(0.5)
-    return left
+        return not oracle.helpers(engine)
+
+    came_true(are_gone, 2 * IDLE_FORGOTTEN_SECONDS)
+    return oracle.helpers(engine)
 
 
 def kinds_for(*, with_lab: bool) -> tuple[str, ...]:

@@ -75,15 +75,16 @@ def _run_at(place: Place, trial: Trial) -> Result:
 
 def _still_living(trial: Trial, session: int | None) -> list[str]:
     """Processes of the trial that do not end, one line each."""
-    _came_true(lambda: not oracle.processes(trial.state, session), FAREWELL_SECONDS)
+    came_true(lambda: not oracle.processes(trial.state, session), FAREWELL_SECONDS)
     return [f"still lives: {one}" for one in oracle.processes(trial.state, session)]
 
 
 def _is_closed(trial: Trial) -> bool:
-    return _came_true(lambda: not read_ledger(trial.ledger).open)
+    return came_true(lambda: not read_ledger(trial.ledger).open)
 
 
-def _came_true(is_so: Callable[[], bool], seconds: float = GIVE_UP_SECONDS) -> bool:
+def came_true(is_so: Callable[[], bool], seconds: float = GIVE_UP_SECONDS) -> bool:
+    """Whether *is_so* holds within *seconds*."""
     until = time.monotonic() + seconds
     while not is_so():
         if time.monotonic() > until:
