@@ -5,9 +5,11 @@ What is read is what lies there: records, values that are none, letters in the d
 and how far the sink's group says it has come.
 """
 
+import itertools
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Final
 
 import pyarrow as pa
@@ -32,8 +34,8 @@ class TopicRead:
     What was read from the topic.
 
     Attributes:
-        records: Schema `RECORDS` with ``partition`` and ``offset``; in topic order within each
-            partition, hence within each key.
+        records: Schema `RECORDS` with ``partition`` and ``offset``; partition after partition, in
+            topic order within each, hence within each key.
         malformed: Schema `MALFORMED`: the values that did not decode.
     """
 
@@ -90,10 +92,21 @@ class TopicClient:
             ends = self._log.end_offsets() if until is None else until
             spans = {number: (since.get(number, 0), end) for number, end in ends.items()}
             # Batch by batch: as columns they take a fraction of what they take as objects.
-            reads = [self._decoded(batch) for batch in self._log.batches(spans)]
-        reads = reads or [self._decoded([])]
-        records, malformed = zip(*((one.records, one.malformed) for one in reads), strict=True)
+            reads = [one for batch in self._log.batches(spans) for one in self._split(batch)]
+        reads.sort(key=lambda read: read[0])
+        tables = [read for _, read in reads] or [self._decoded([])]
+        records, malformed = zip(*((one.records, one.malformed) for one in tables), strict=True)
         return TopicRead(pa.concat_tables(records), pa.concat_tables(malformed))
+
+    def _split(self, batch: Sequence[Entry]) -> list[tuple[int, TopicRead]]:
+        """
+        What a batch holds of each partition, with the partition's number.
+
+        Which partition the broker answers for first is chance, and no order to read them in.
+        """
+        ordered = sorted(batch, key=attrgetter("partition"))
+        groups = itertools.groupby(ordered, key=attrgetter("partition"))
+        return [(number, self._decoded(list(entries))) for number, entries in groups]
 
     def _decoded(self, entries: Sequence[Entry]) -> TopicRead:
         decoded = self._decoder.decode(

@@ -9,6 +9,7 @@ from k2chaos.errors import StageBlind, StageError, StageUnavailable
 from k2chaos.evidence.freshness import Sighting, newest_of
 from k2chaos.pipeline import Record, Sequence
 from k2chaos.system.avro import Decoder
+from k2chaos.system.kafka.log import Entry, Log
 from k2chaos.system.registries import Registries
 from k2chaos.system.topic import TopicClient
 from tests.fakes.servers import refusing, silent
@@ -49,6 +50,19 @@ def test_records_are_read_in_topic_order_copies_included(topic: FakeTopic) -> No
     rows = [(row["key"], row["sequence"]) for row in read.records.to_pylist()]
     assert [("ETH", 7), ("BTC", 3), ("BTC", 1), ("BTC", 1), ("BTC", 2)] == rows
     assert time_of(7) == read.records["event_time"][0].as_py()
+
+
+def test_the_order_of_what_is_read_is_not_that_of_the_brokers_answers(
+    topic: FakeTopic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = [[(1, 0), (0, 0), (1, 1)], [(3, 0)], [(0, 1), (1, 2)]]
+    answers = [[Entry(*place, encode("BTC", 1)) for place in batch] for batch in places]
+    monkeypatch.setattr(Log, "batches", lambda *_: iter(answers))
+
+    read = client_of(topic).read(NOWHERE)
+
+    columns = read.records.select(["partition", "offset"]).to_pydict().values()
+    assert [(0, 0), (0, 1), (1, 0), (1, 1), (1, 2), (3, 0)] == list(zip(*columns, strict=True))
 
 
 def test_reading_keeps_to_the_offsets_it_was_given(topic: FakeTopic) -> None:
