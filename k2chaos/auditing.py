@@ -22,7 +22,8 @@ from rich.table import Table
 
 from k2chaos.clock import Clock
 from k2chaos.errors import StageBlind, StageUnavailable, UsageError
-from k2chaos.evidence.folder import AUDIT, RunFolder, create_run_folder
+from k2chaos.evidence.folder import AUDIT, MANIFEST, RunFolder, create_run_folder
+from k2chaos.evidence.manifest import write_manifest
 from k2chaos.evidence.reading import read_run
 from k2chaos.judge.document import verdict_document
 from k2chaos.pipeline import STAGES, Pipeline
@@ -100,6 +101,7 @@ def audit_pipeline(
         folder.write_json("run.json", _facts(file, folder, span))
         _gather(stages, folder, span, clock)
         folder.append_event("ended")
+        write_manifest(folder.path)
     document = verdict_document(read_run(folder.path))
     folder.write_json("verdict.json", document)
     return folder.path, document
@@ -133,6 +135,7 @@ def _facts(file: PipelineFile, folder: RunFolder, span: Span) -> dict[str, Any]:
     return {
         "schema": 1,
         "kind": AUDIT,
+        "manifest": MANIFEST,
         "run": folder.run,
         "experiment": AUDIT,
         "claim": "Every record of the window is at every stage, once and unchanged",

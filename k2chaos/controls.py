@@ -22,6 +22,7 @@ from k2chaos.clock import SystemClock
 from k2chaos.errors import ExperimentError, K2ChaosError, UsageError
 from k2chaos.evidence.folder import RunFolder
 from k2chaos.evidence.ledger import read_ledger
+from k2chaos.evidence.manifest import write_manifest
 from k2chaos.evidence.reading import read_run
 from k2chaos.evidence.state import write_atomically
 from k2chaos.judge.document import verdict_document
@@ -143,6 +144,7 @@ def after_experiment_control(context: Experiment, state: Journal = None, **_argu
                 gather_records(run)
             run.folder.append_event("ended")
             run.folder.write_json("journal.json", state)
+            write_manifest(run.folder.path)
             verdict = verdict_document(read_run(run.folder.path))
             run.folder.write_json("verdict.json", verdict)
             logger.info("verdict: %s", verdict["verdict"])

@@ -32,11 +32,13 @@ FILES: Final[Mapping[str, str]] = {
     "committed.json": "by partition, the offset that the sink's group had committed at the end",
     "chaostoolkit.log": "the log, as it scrolled by",
     "journal.json": "Chaos Toolkit's journal, written live",
+    "manifest.json": "size and SHA-256 of the files above but the log, as the run ended",
     "verdict.json": "verdict, reasons, findings, faults, records",
 }
 
 AT_DEADLINE: Final = ".at-deadline"
 """Behind a stage's name in ``records/``: what it showed when its deadline passed."""
+MANIFEST: Final = "manifest.json"
 AUDIT: Final = "audit"
 """The ``kind`` in ``run.json`` of an audit, which breaks nothing."""
 BLOT: Final = "***"

@@ -14,8 +14,9 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from k2chaos.evidence.folder import AT_DEADLINE, AUDIT
+from k2chaos.evidence.folder import AT_DEADLINE, AUDIT, MANIFEST
 from k2chaos.evidence.ledger import LedgerReading, read_ledger
+from k2chaos.evidence.manifest import changes_since
 from k2chaos.evidence.records import Window
 from k2chaos.evidence.samples import SAMPLES_FILE, read_samples
 from k2chaos.pipeline import STAGES
@@ -85,6 +86,7 @@ def read_run(path: Path) -> RunEvidence:
     events = _read_events(path / "events.jsonl", damage)
     ledger = read_ledger(path / "faults.jsonl")
     damage += _untold(events, ledger)
+    damage += _changes(path, run, events)
     tables = _read_records(path / "records", damage)
     samples, samples_damage = _read_samples(path / SAMPLES_FILE)
     return RunEvidence(
@@ -113,6 +115,15 @@ def _untold(events: Sequence[Mapping[str, Any]], ledger: LedgerReading) -> Itera
         fault_id = event.get("fault_id")
         if event["event"] in DISTURBANCES and fault_id and fault_id not in known:
             yield f"faults.jsonl: it does not tell of {fault_id}, of which events.jsonl does"
+
+
+def _changes(
+    path: Path, run: Mapping[str, Any], events: Sequence[Mapping[str, Any]]
+) -> Iterator[str]:
+    """What was changed since the run ended; nothing of one that did not end or kept no manifest."""
+    is_expected = "manifest" in run and any(event["event"] == _EDGES[1] for event in events)
+    if is_expected or (path / MANIFEST).exists():
+        yield from changes_since(path)
 
 
 def is_run_folder(path: Path) -> bool:

@@ -74,7 +74,7 @@ AUDIT_RULES: Final[tuple[Rule, ...]] = (
     Rule(
         "evidence-damaged",
         "inconclusive",
-        "A file of the folder is missing or cannot be read.",
+        "A file of the folder is missing, cannot be read, or was changed after its end.",
         lambda case: iter(case.evidence.damage),
     ),
     Rule("interrupted", "inconclusive", "The audit was told to end.", _ended),

@@ -49,7 +49,8 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         "evidence-damaged",
         "inconclusive",
-        "A file of the run folder is missing, cut short, or cannot be read; it names which.",
+        "A file of the run folder is missing, cut short, cannot be read, or was changed after "
+        "the run had ended; it names which.",
         looks.damaged,
     ),
     Rule(

@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 
 from k2chaos.clock import Clock
 from k2chaos.errors import K2ChaosError, RunError, StageBlind, UsageError
-from k2chaos.evidence.folder import RunFolder, create_run_folder
+from k2chaos.evidence.folder import MANIFEST, RunFolder, create_run_folder
 from k2chaos.evidence.ledger import FaultLedger, read_ledger
 from k2chaos.evidence.state import Holder, PipelineLock, state_directory
 from k2chaos.pipeline import Pipeline
@@ -190,6 +190,7 @@ def _facts(run: Run, request: Request) -> dict[str, Any]:
     }
     return {
         "schema": 1,
+        "manifest": MANIFEST,
         "run": run.folder.run,
         "experiment": request.name,
         "claim": request.claim,

@@ -162,6 +162,21 @@ def test_a_journal_that_is_gone_is_inconclusive(desk: Desk) -> None:
     assert json.loads((folder / "verdict.json").read_text())["verdict"] == "pass"
 
 
+def test_evidence_is_the_same_until_somebody_touches_it(desk: Desk) -> None:
+    ends(desk, 0)
+    (folder,) = {path.parent for path in (desk.folder / "journals").glob("*/verdict.json")}
+    untouched = desk.k2chaos("judge", str(folder))
+    events = folder / "events.jsonl"
+    told = events.read_text().splitlines(keepends=True)
+    events.write_text("".join(line for line in told if '"activity"' not in line))
+
+    judged = desk.k2chaos("judge", str(folder))
+
+    assert "the same, byte for byte" in untouched.stdout
+    assert 3 == judged.returncode, judged.stdout
+    assert "events.jsonl: it was changed since the run ended" in " ".join(judged.stdout.split())
+
+
 def test_what_upstream_passes_in_these_runs_is_an_experiment_like_any_other(desk: Desk) -> None:
     """The experiment that the others spoil does pass, in this very interpreter."""
     ends(desk, 0, method=experiment()["method"])
