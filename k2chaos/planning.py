@@ -148,6 +148,9 @@ def _step(name: str, action: str, arguments: Mapping[str, Any], abilities: Colle
 def _met(step: Step, pipeline: Pipeline, runtime: Runtime) -> Step:
     """The step with the containers it would meet; one on an endpoint, which no engine knows."""
     arguments = step.arguments
+    stage = getattr(kind_of_action(step.action), "stage", None)
+    if stage is not None and stage not in pipeline.stages:
+        return replace(step, problem=f"pipeline {pipeline.name} has no {stage}")
     if "role" not in arguments:
         return step
     service, count = arguments.get("service") or None, arguments.get("count", 1)

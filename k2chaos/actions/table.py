@@ -5,7 +5,7 @@ from typing import Any
 from chaoslib.types import Configuration, Secrets
 
 from k2chaos.system.amounts import refuse_bad_amount
-from k2chaos.system.disturbing import hold_table, longest_of
+from k2chaos.system.disturbing import hold_at_stage, longest_of
 from k2chaos.system.faults.table import ConflictCommits
 from k2chaos.system.holding import Wish
 from k2chaos.system.run import current_run
@@ -43,4 +43,4 @@ def conflict_commits(
     refuse_bad_amount("per_second", per_second)
     wish = Wish("sink", duration, start_after)
     fields = {"per_second": float(per_second), "longest_seconds": longest_of(wish)}
-    return hold_table(current_run(), ConflictCommits, wish, **fields)
+    return hold_at_stage(current_run(), ConflictCommits, wish, **fields)

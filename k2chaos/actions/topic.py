@@ -5,7 +5,7 @@ from typing import Any, get_args
 from chaoslib.types import Configuration, Secrets
 
 from k2chaos.system.amounts import refuse_bad_amount, refuse_other_than
-from k2chaos.system.disturbing import hold_topic, longest_of
+from k2chaos.system.disturbing import hold_at_stage, longest_of
 from k2chaos.system.faults.group import ImpersonateSink, JoinGroup
 from k2chaos.system.faults.records import OversizedRecord, PoisonKind, PoisonRecords
 from k2chaos.system.faults.topic import SqueezeRecordSize, StarveWrites
@@ -49,7 +49,7 @@ def starve_writes(
     refuse_bad_amount("bytes_per_second", bytes_per_second)
     wish = Wish("broker", duration, start_after)
     fields = {"bytes_per_second": float(bytes_per_second), "client_id": client_id}
-    return hold_topic(current_run(), StarveWrites, wish, **fields)
+    return hold_at_stage(current_run(), StarveWrites, wish, **fields)
 
 
 def squeeze_record_size(
@@ -82,7 +82,7 @@ def squeeze_record_size(
     """
     refuse_bad_amount("max_bytes", max_bytes)
     wish = Wish("broker", duration, start_after)
-    return hold_topic(current_run(), SqueezeRecordSize, wish, max_bytes=max_bytes)
+    return hold_at_stage(current_run(), SqueezeRecordSize, wish, max_bytes=max_bytes)
 
 
 def join_group(
@@ -108,7 +108,7 @@ def join_group(
         FaultNotInjected: The group gave the stranger nothing.
     """
     wish = Wish("sink", duration, start_after)
-    return hold_topic(current_run(), JoinGroup, wish, longest_seconds=longest_of(wish))
+    return hold_at_stage(current_run(), JoinGroup, wish, longest_seconds=longest_of(wish))
 
 
 def impersonate_sink(
@@ -135,7 +135,7 @@ def impersonate_sink(
         FaultNotInjected: The coordinator did not give the place to the impostor.
     """
     wish = Wish("sink", duration, start_after)
-    return hold_topic(current_run(), ImpersonateSink, wish, longest_seconds=longest_of(wish))
+    return hold_at_stage(current_run(), ImpersonateSink, wish, longest_seconds=longest_of(wish))
 
 
 def poison_records(
@@ -165,7 +165,7 @@ def poison_records(
     refuse_other_than("poison", poison, get_args(PoisonKind))
     refuse_bad_amount("records", records)
     fields = {"poison": poison, "records": records}
-    return hold_topic(current_run(), PoisonRecords, Wish("source", 0.0), **fields)
+    return hold_at_stage(current_run(), PoisonRecords, Wish("source", 0.0), **fields)
 
 
 def oversized_record(
@@ -189,4 +189,4 @@ def oversized_record(
         FaultNotInjected: It is neither in the topic nor too large for it.
     """
     refuse_bad_amount("size", size)
-    return hold_topic(current_run(), OversizedRecord, Wish("source", 0.0), size=size)
+    return hold_at_stage(current_run(), OversizedRecord, Wish("source", 0.0), size=size)

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Final
 
 from k2chaos.errors import ExperimentError, UsageError
-from k2chaos.experiment_file import ExperimentFile, read_experiment
+from k2chaos.experiment_file import ExperimentFile, read_experiment, uses_k2chaos
 from k2chaos.lint import lint_experiment
+from k2chaos.lint.foreseen import foreseen
 from k2chaos.pipeline import Pipeline
 from k2chaos.pipeline_file import find_pipeline_file, load_pipeline
 
@@ -43,11 +44,19 @@ def lint_files(sources: Iterable[str], pipeline: str | None) -> LintReport:
             mistakes = lint_experiment(file.tree, against)
             if mistakes:
                 raise ExperimentError(source, mistakes)
-            lines.append(f"{source}: ok{'' if against else _UNCHECKED}")
+            lines.append(f"{source}: ok{'' if against else _UNCHECKED}{_prospects(file, against)}")
         except UsageError as error:
             has_mistakes = True
             lines.append(str(error))
     return LintReport(tuple(dict.fromkeys(lines)), has_mistakes)
+
+
+def _prospects(file: ExperimentFile, pipeline: Pipeline | None) -> str:
+    """What a run could only come to, whatever happens in it; empty where it may pass."""
+    reasons = foreseen(file.tree, pipeline) if uses_k2chaos(file.tree) else ()
+    if not reasons:
+        return ""
+    return "\n  ".join(("; but a run of it could only be inconclusive:", *reasons))
 
 
 def _pipeline(file: ExperimentFile, named: str | None) -> Pipeline | None:

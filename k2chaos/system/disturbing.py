@@ -2,21 +2,29 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from k2chaos.errors import Unsupported
 from k2chaos.pipeline import Pipeline
 from k2chaos.system.amounts import refuse_bad_amount
 from k2chaos.system.faults import Fault
-from k2chaos.system.faults.feed import FeedFault
 from k2chaos.system.faults.steps import HEAL_DEADLINE_SECONDS
 from k2chaos.system.holding import Wish, hold_all
 from k2chaos.system.run import Run
 from k2chaos.system.runtime import Endpoint
 
 
+class AtStage(Protocol):
+    """A kind of fault or injection that acts on a stage, not on a container."""
+
+    stage: str
+
+    def __call__(self, *arguments: Any, **fields: Any) -> Fault:
+        """One that acts on the endpoint of its stage."""
+
+
 def hold_feed(
-    run: Run, kind: Callable[..., FeedFault], duration: float, start_after: float, **amounts: float
+    run: Run, kind: AtStage, duration: float, start_after: float, **amounts: float
 ) -> dict[str, Any]:
     """
     Hold a fault of *kind* on the feed of the run's exchange; *amounts* are the kind's own.
@@ -32,17 +40,12 @@ def hold_feed(
         # The order outlasts the holding: only a dead holder leaves its end to the exchange.
         return kind(target, longest_seconds=duration + HEAL_DEADLINE_SECONDS, **amounts)
 
-    return _hold(run, "exchange", made, Wish("exchange", duration, start_after))
+    return _hold(run, kind.stage, made, Wish("exchange", duration, start_after))
 
 
-def hold_topic(run: Run, kind: Callable[..., Fault], wish: Wish, **fields: Any) -> dict[str, Any]:
-    """Hold ``kind(topic, **fields)``; `Unsupported` where the pipeline has no topic."""
-    return _hold(run, "topic", partial(kind, **fields), wish)
-
-
-def hold_table(run: Run, kind: Callable[..., Fault], wish: Wish, **fields: Any) -> dict[str, Any]:
-    """Hold ``kind(table, **fields)``; `Unsupported` where the pipeline has no table."""
-    return _hold(run, "table", partial(kind, **fields), wish)
+def hold_at_stage(run: Run, kind: AtStage, wish: Wish, **fields: Any) -> dict[str, Any]:
+    """Hold ``kind(its stage, **fields)``; `Unsupported` where the pipeline has no such stage."""
+    return _hold(run, kind.stage, partial(kind, **fields), wish)
 
 
 def longest_of(wish: Wish) -> float:

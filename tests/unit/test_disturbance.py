@@ -17,7 +17,7 @@ from k2chaos.errors import (
 from k2chaos.evidence.ledger import read_ledger
 from k2chaos.evidence.reading import read_run
 from k2chaos.system.amounts import refuse_bad_amount
-from k2chaos.system.disturbing import hold_topic, longest_of
+from k2chaos.system.disturbing import hold_at_stage, longest_of
 from k2chaos.system.faults import System, fault_to_json
 from k2chaos.system.faults.catalogue import INJECTIONS, fault_from_json
 from k2chaos.system.faults.group import ImpersonateSink, JoinGroup
@@ -233,7 +233,7 @@ def test_a_pipeline_without_a_topic_has_nothing_to_disturb(tmp_path: Path) -> No
     run = fake_run(tmp_path, topic=None)
 
     with pytest.raises(Unsupported, match="has no topic"):
-        hold_topic(run, StarveWrites, Wish("broker", 5.0))
+        hold_at_stage(run, StarveWrites, Wish("broker", 5.0))
 
     assert [one["event"] for one in read_run(run.folder.path).events] == ["unsupported"]
 
@@ -244,7 +244,7 @@ def test_two_of_a_kind_are_refused_for_each_would_restore_the_other(tmp_path: Pa
     run.ledger.tried("starve-writes-1", fault, run.clock.now(), at=run.clock.now())
 
     with pytest.raises(UsageError, match="both change the quota of producers of topic"):
-        hold_topic(run, StarveWrites, Wish("broker", 5.0))
+        hold_at_stage(run, StarveWrites, Wish("broker", 5.0))
 
 
 @pytest.mark.parametrize("value", [0, -1, True, "much", float("nan"), 11])

@@ -156,3 +156,17 @@ def test_a_plan_whose_target_is_paused_already_cannot_run(tmp_path: Path) -> Non
 def test_a_plan_of_a_file_with_mistakes_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ExperimentError, match="is no role"):
         plan(tmp_path, FakeRuntime(), "pause", role="brokr")
+
+
+def test_a_plan_of_a_fault_on_a_stage_that_is_not_there_cannot_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = plan(tmp_path, FakeRuntime(), "stall_feed")
+    small = tmp_path / "small.yaml"
+    small.write_text(LAB.read_text().replace("exchange: {control", "# {control"))
+    monkeypatch.setattr(f"{__name__}.LAB", small)
+
+    (step,) = plan(tmp_path, FakeRuntime(), "stall_feed").steps
+
+    assert whole.can_run
+    assert "pipeline lab has no exchange" == step.problem

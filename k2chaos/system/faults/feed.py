@@ -38,6 +38,7 @@ class FeedFault:
     """
 
     kind: ClassVar[str]
+    stage: ClassVar[str] = "exchange"
     does: ClassVar[str]
     undone_by: ClassVar[str] = "take the order back"
     order: ClassVar[str]

@@ -27,6 +27,7 @@ class JoinGroup:
     """
 
     kind: ClassVar[str] = "join-group"
+    stage: ClassVar[str] = "topic"
     does: ClassVar[str] = "join the sink's group, take partitions and leave them unread"
     undone_by: ClassVar[str] = "leave the group"
     marks: ClassVar[tuple[str, str]] = ("", "")
@@ -81,6 +82,7 @@ class ImpersonateSink:
     """
 
     kind: ClassVar[str] = "impersonate-sink"
+    stage: ClassVar[str] = "topic"
     does: ClassVar[str] = "join the sink's group under the sink's own instance id, so it is fenced"
     undone_by: ClassVar[str] = "leave the group"
     marks: ClassVar[tuple[str, str]] = ("", "")

@@ -32,6 +32,7 @@ class PoisonRecords:
     """
 
     kind: ClassVar[str] = "poison-records"
+    stage: ClassVar[str] = "topic"
     does: ClassVar[str] = "write a few records that cannot be decoded"
     undone_by: ClassVar[str] = "nothing: they stay in the topic, and hold no trade"
     marks: ClassVar[tuple[str, str]] = ("", "")
@@ -80,6 +81,7 @@ class OversizedRecord:
     """
 
     kind: ClassVar[str] = "oversized-record"
+    stage: ClassVar[str] = "topic"
     does: ClassVar[str] = "write one record of many bytes, which the broker may refuse"
     undone_by: ClassVar[str] = "nothing: where it was taken it stays in the topic, undecodable"
     marks: ClassVar[tuple[str, str]] = ("", "")

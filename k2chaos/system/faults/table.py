@@ -23,6 +23,7 @@ class ConflictCommits:
     """
 
     kind: ClassVar[str] = "conflict-commits"
+    stage: ClassVar[str] = "table"
     does: ClassVar[str] = "commit empty snapshots, so that the sink's own commits conflict"
     undone_by: ClassVar[str] = "commit no more; the empty snapshots stay in the history"
     marks: ClassVar[tuple[str, str]] = ("", "")

@@ -36,6 +36,7 @@ class StarveWrites:
     """
 
     kind: ClassVar[str] = "starve-writes"
+    stage: ClassVar[str] = "topic"
     does: ClassVar[str] = "limit producers to a few bytes a second, by a quota of the broker"
     undone_by: ClassVar[str] = "restore the quota of before, or none"
     marks: ClassVar[tuple[str, str]] = ("", "")
@@ -110,6 +111,7 @@ class SqueezeRecordSize:
     """
 
     kind: ClassVar[str] = "squeeze-record-size"
+    stage: ClassVar[str] = "topic"
     does: ClassVar[str] = "have the topic refuse all but small batches of records"
     undone_by: ClassVar[str] = "restore the topic's setting of before, or none"
     marks: ClassVar[tuple[str, str]] = ("", "")
