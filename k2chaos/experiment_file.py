@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
 from k2chaos.errors import ExperimentError
+from k2chaos.yaml_file import parse_yaml
 
 OUR_MODULES: Final = "k2chaos."
 CONTROL_MODULE: Final = "k2chaos.controls"
@@ -140,10 +139,6 @@ def _parse_json(source: str, text: str) -> Any:
 
 def _parse_yaml(source: str, text: str) -> Any:
     try:
-        return yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "somewhere"
-        raise ExperimentError(source, [f"{where}: not YAML: {error.problem}"]) from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ExperimentError(source, [f"not YAML: {' '.join(str(error).split())}"]) from error
+        return parse_yaml(text)
+    except ValueError as error:
+        raise ExperimentError(source, [str(error)]) from error

@@ -13,12 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from k2chaos.errors import PipelineFileError, UsageError
 from k2chaos.pipeline import Pipeline
+from k2chaos.yaml_file import parse_yaml
 
+_SAID: Final = re.compile(r"^(Input|String|Tuple) should\b")
+"""How the library that reads the values begins, which knows nothing of files."""
 _VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -98,9 +100,9 @@ def _read(path: Path) -> str:
 
 def _parse(path: Path, text: str) -> dict[str, Any]:
     try:
-        tree = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise PipelineFileError(str(path), [f"not YAML: {' '.join(str(error).split())}"]) from error
+        tree = parse_yaml(text)
+    except ValueError as error:
+        raise PipelineFileError(str(path), [str(error)]) from error
     if not isinstance(tree, dict):
         raise PipelineFileError(str(path), ["top level: a mapping is expected"])
     return tree
@@ -156,8 +158,8 @@ def _mistake(error: Any) -> str:
         "unexpected_keyword_argument": "unknown key",
         "missing": "is missing",
         "missing_argument": "is missing",
-    }.get(error["type"], error["msg"])
-    return f"{where}: {what}"
+    }.get(error["type"], _SAID.sub("must", error["msg"]))
+    return f"{where}: {what.removeprefix('Value error, ')}"
 
 
 def _more_mistakes(tree: Mapping[str, Any]) -> list[str]:

@@ -50,8 +50,8 @@ def test_all_mistakes_come_at_once_each_with_its_path(tmp_path: Path) -> None:
     text = str(caught.value)
     for line in (
         "budgets.freshness: unknown key",
-        "sampling.api_hz: Input should be a valid number",
-        "environment: Input should be 'lab', 'staging' or 'production'",
+        "sampling.api_hz: must be a valid number",
+        "environment: must be 'lab', 'staging' or 'production'",
         "services.sink: is missing",
         "api.key: variable K2_API_KEY is not set",
         "table.catalog.s3.access-key-id: variable LAB_S3_KEY is not set",
@@ -62,14 +62,16 @@ def test_all_mistakes_come_at_once_each_with_its_path(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "change, mistake",
     [
-        ({"services": {"brooker": "kafka"}}, "services.brooker: Input should be 'exchange'"),
+        ({"services": {"brooker": "kafka"}}, "services.brooker: must be 'exchange'"),
         ({"services": {"broker": "x", "sink": "x"}}, "services.sink: x is already the broker"),
-        ({"services": "kafka"}, "services: Input should be a valid dictionary"),
+        ({"services": "kafka"}, "services: must be a valid dictionary"),
         ({"compose": None}, "compose: "),
-        ({"name": "My Lab"}, "name: String should match pattern"),
-        ({"schema": 2}, "schema: Input should be 1"),
+        ({"name": "My Lab"}, "name: must match pattern"),
+        ({"schema": 2}, "schema: must be 1"),
         ({"limits": {"longest_fault_seconds": -1}}, "limits.longest_fault_seconds: "),
         ({"colour": "blue"}, "colour: unknown key"),
+        ({"exchange": {"control": "127.0.0.1:8900"}}, "exchange.control: an address such as http"),
+        ({"api": {"url": "ftp://a/", "key": "k"}}, "api.url: an address such as http://"),
     ],
 )
 def test_a_mistake_is_named(change: dict[str, Any], mistake: str, tmp_path: Path) -> None:
@@ -143,6 +145,26 @@ def test_what_would_protect_or_prove_nothing_is_a_mistake(
         load_pipeline(_write(tmp_path, lab_tree(**change)), SECRETS)
 
     assert mistake in str(caught.value)
+
+
+def test_a_registry_without_its_scheme_is_a_mistake(tmp_path: Path) -> None:
+    topic = {**lab_tree()["topic"], "registry": ["http://127.0.0.1:8081", "localhost:8082"]}
+
+    with pytest.raises(PipelineFileError, match=r"topic\.registry\.1: an address such as http"):
+        load_pipeline(_write(tmp_path, lab_tree(topic=topic)), SECRETS)
+
+
+def test_a_key_that_stands_twice_is_a_mistake_with_its_lines(tmp_path: Path) -> None:
+    text = "name: a\nlimits:\n  faults_at_once: 1\n  faults_at_once: 3\nname: b\n"
+
+    with pytest.raises(PipelineFileError) as caught:
+        load_pipeline(_write(tmp_path, text), SECRETS)
+
+    for line in (
+        'line 5, column 1: the key "name" stands twice',
+        'line 4, column 3: the key "faults_at_once" stands twice',
+    ):
+        assert line in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["schema: &a [*a]", "schema: 2026-13-45", "a: &a {b: *a}"])
