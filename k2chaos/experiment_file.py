@@ -7,6 +7,7 @@ or imports what the experiment names.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from k2chaos.yaml_file import parse_yaml
 
 OUR_MODULES: Final = "k2chaos."
 CONTROL_MODULE: Final = "k2chaos.controls"
+_TEXT_OR_NO_NUMBER: Final = re.compile(r'"(?:[^"\\]|\\.)*"|(?P<word>-?Infinity|NaN)')
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,20 +123,26 @@ def _parse_json(source: str, text: str) -> Any:
             oddities.extend(f'the key "{name}" stands twice in one object' for name in twice)
         return result
 
-    def constant(word: str) -> float:
-        oddities.append(f"{word} is not a number that JSON knows")
-        return 0.0
-
     try:
-        tree = json.loads(text, object_pairs_hook=pairs, parse_constant=constant)
+        tree = json.loads(text, object_pairs_hook=pairs)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise ExperimentError(source, [f"{where}: not JSON: {error.msg}"]) from error
     except (ValueError, RecursionError) as error:
         raise ExperimentError(source, [f"not JSON that can be read: {error}"]) from error
+    oddities += _no_numbers(text)
     if oddities:
         raise ExperimentError(source, oddities)
     return tree
+
+
+def _no_numbers(text: str) -> Iterator[str]:
+    """The words for numbers that Python takes and JSON does not know, each with its place."""
+    for found in _TEXT_OR_NO_NUMBER.finditer(text):
+        if word := found["word"]:
+            line, column = text.count("\n", 0, found.start()) + 1, found.start()
+            column -= text.rfind("\n", 0, found.start())
+            yield f"line {line}, column {column}: {word} is not a number that JSON knows"
 
 
 def _parse_yaml(source: str, text: str) -> Any:

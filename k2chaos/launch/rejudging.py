@@ -7,7 +7,7 @@ touched).
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +24,7 @@ from k2chaos.launch.summary import print_summary
 Stored = Literal["same", "differs", "missing"]
 
 VERDICT: Final = "verdict.json"
+_SHOWN_PATHS: Final = 5
 
 _SHAPES: Final = (
     ArithmeticError,
@@ -47,12 +48,14 @@ class Rejudged:
         document: The verdict; ``None`` where there is none to be had.
         stored: How the verdict in the folder compares with it.
         said: The word of the verdict in the folder.
+        differing: The paths at which the two differ, in the order of this one's.
     """
 
     outcome: Outcome
     document: Mapping[str, Any] | None = None
     stored: Stored = "missing"
     said: str | None = None
+    differing: tuple[str, ...] = ()
 
 
 def rejudge(folder: Path) -> Rejudged:
@@ -72,8 +75,11 @@ def rejudge(folder: Path) -> Rejudged:
     stored = _read(folder / VERDICT)
     if stored is None:
         return Rejudged(outcome, document)
-    same: Stored = "same" if stored == verdict_text(document) else "differs"
-    return Rejudged(outcome, document, same, _word(stored))
+    text = verdict_text(document)
+    if stored == text:
+        return Rejudged(outcome, document, "same", _word(stored))
+    differing = tuple(_differing(_parsed(stored), json.loads(text), ""))
+    return Rejudged(outcome, document, "differs", _word(stored), differing)
 
 
 def verdict_text(document: Mapping[str, Any]) -> str:
@@ -116,6 +122,7 @@ def print_json(runs: Sequence[Rejudged], output: TextIO) -> None:
             "outcome": run.outcome.word,
             "stored": run.stored,
             "stored_verdict": run.said,
+            "differing": run.differing,
             "reasons": [{"code": one.code, "text": one.text} for one in run.outcome.reasons],
             "verdict": run.document,
         }
@@ -130,7 +137,10 @@ def _compared(run: Rejudged, *, written: bool) -> str:
     kept = "this one is stored now" if written else "--write stores this one"
     if run.stored == "missing":
         return f"no verdict was stored; {kept}"
-    return f"the stored verdict differs, it says {run.said or 'nothing'}; {kept}"
+    more = len(run.differing) - _SHOWN_PATHS
+    shown = ", ".join(run.differing[:_SHOWN_PATHS]) + (f" and {more} more" if more > 0 else "")
+    where = f" at {shown}" if shown else ""
+    return f"the stored verdict differs{where}, it says {run.said or 'nothing'}; {kept}"
 
 
 def _mistake(folder: Path) -> str:
@@ -157,11 +167,32 @@ def _read(path: Path) -> str | None:
         return None
 
 
-def _word(text: str) -> str | None:
+def _parsed(text: str) -> Any:
+    """The value of JSON text; ``None`` where it is none."""
     try:
-        stored = json.loads(text)
+        return json.loads(text)
     except (ValueError, RecursionError):
         return None
+
+
+def _differing(stored: Any, made: Any, where: str) -> Iterator[str]:
+    """The paths below *where* at which two documents differ; nothing where only spaces do."""
+    if isinstance(stored, dict) and isinstance(made, dict):
+        for key in dict.fromkeys((*made, *stored)):
+            path = f"{where}.{key}" if where else str(key)
+            if (key in stored) != (key in made):
+                yield path
+            elif key in made:
+                yield from _differing(stored[key], made[key], path)
+    elif isinstance(stored, list) and isinstance(made, list) and len(stored) == len(made):
+        for number, pair in enumerate(zip(stored, made, strict=True)):
+            yield from _differing(*pair, f"{where}[{number}]")
+    elif stored != made:
+        yield where or "all of it"
+
+
+def _word(text: str) -> str | None:
+    stored = _parsed(text)
     word = stored.get("verdict") if isinstance(stored, dict) else None
     return word if isinstance(word, str) else None
 

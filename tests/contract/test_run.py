@@ -457,6 +457,7 @@ def test_a_second_user_on_the_same_engine_is_refused_and_told_who_holds_it(desk:
 
     code, output = desk.run(desk.write("second"))
 
+    assert "no run of yours, and no fault of yours" in desk.k2chaos("status").stdout
     assert 0 not in {code, process.poll()}
     assert f"docker rm k2chaos-lock-{desk.target.project}" in output
     assert lock.labels["k2chaos.lock.run"] in output

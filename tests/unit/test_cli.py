@@ -104,7 +104,8 @@ def test_lint_tells_all_mistakes_of_all_files(tmp_path: Path) -> None:
     (tmp_path / "b.yaml").write_text("title: t\ndescription: d\nmethod: []\n")
     (tmp_path / "c.json").write_text('{"title": "t", "title": "u"}')
     (tmp_path / "e.json").write_text("")
-    files = ("a.json", "b.yaml", "c.json", "d.txt", "e.json", ".")
+    (tmp_path / "f.json").write_text('{"title": "NaN \\" NaN",\n "x": [1, -Infinity]}')
+    files = ("a.json", "b.yaml", "c.json", "d.txt", "e.json", "f.json", ".")
 
     result = k2chaos("lint", *files, folder=tmp_path)
 
@@ -112,6 +113,8 @@ def test_lint_tells_all_mistakes_of_all_files(tmp_path: Path) -> None:
     assert "methd: unknown key; did you mean method?" in result.stdout
     assert "b.yaml: ok by itself; there is no pipelines/lab.yaml here" in result.stdout
     assert 'the key "title" stands twice' in result.stdout
+    assert "line 2, column 11: -Infinity is not a number that JSON knows" in result.stdout
+    assert "NaN" not in result.stdout
     assert "ends in .json, .yaml or .yml" in result.stdout
     assert "it is empty" in result.stdout
     assert "it is a directory" in result.stdout

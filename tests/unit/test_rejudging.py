@@ -104,17 +104,47 @@ def test_a_verdict_that_was_touched_differs_and_is_replaced_only_when_told(run: 
     judged = rejudge(run)
 
     assert ("differs", "fail") == (judged.stored, judged.said)
-    assert "differs, it says fail; --write stores this one" in printed(judged)
+    assert ("verdict",) == judged.differing
+    assert "differs at verdict, it says fail; --write stores this one" in printed(judged)
     write_verdicts([run], [judged])
     assert genuine == path.read_bytes()
-    assert "differs, it says fail; this one is stored now" in printed(judged, written=True)
+    assert "differs at verdict, it says fail; this one is stored now" in printed(
+        judged, written=True
+    )
 
 
 @pytest.mark.parametrize("text", ["[]", "{", '{"verdict": 3}', "\udcff"])
 def test_a_stored_verdict_that_is_none_says_nothing(text: str, run: Path) -> None:
     (run / "verdict.json").write_bytes(text.encode("utf-8", "surrogateescape"))
 
-    assert "the stored verdict differs, it says nothing" in printed(rejudge(run))
+    assert "it says nothing" in printed(rejudge(run))
+
+
+def test_it_is_told_where_two_verdicts_differ(run: Path) -> None:
+    path = run / "verdict.json"
+    stored = json.loads(path.read_text())
+    del stored["claim"]
+    stored |= {"colour": "blue", "not_checked": [], "schema": 0, "experiment": "x"}
+    stored["faults"][0]["recovery"]["worst_freshness_seconds"] = -1
+    path.write_text(json.dumps(stored))
+
+    judged = rejudge(run)
+
+    assert judged.differing == (
+        "schema", "experiment", "claim", "not_checked",
+        "faults[0].recovery.worst_freshness_seconds", "colour",
+    )  # fmt: skip
+    assert "recovery.worst_freshness_seconds and 1 more, it says pass" in printed(judged)
+
+
+def test_spaces_are_no_place_at_which_verdicts_differ(run: Path) -> None:
+    path = run / "verdict.json"
+    path.write_text(json.dumps(json.loads(path.read_text())))
+
+    judged = rejudge(run)
+
+    assert ("differs", ()) == (judged.stored, judged.differing)
+    assert "the stored verdict differs, it says pass" in printed(judged)
 
 
 def test_a_run_that_died_before_its_verdict_gets_one(run: Path) -> None:
