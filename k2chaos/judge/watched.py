@@ -59,6 +59,21 @@ class Watched:
     struck: float = -np.inf
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """
+    Something wrong, from when to when it was seen (seconds since 1970).
+
+    Attributes:
+        wrong_at: From when on it was wrong, after whatever patience it is owed.
+    """
+
+    begin: float
+    end: float
+    example: Mapping[str, Any]
+    wrong_at: float
+
+
 def watched_findings(watched: Watched) -> Iterator[Finding]:
     """
     Find ``stale``, ``backwards`` and ``torn`` answers, and health that was ``misreported``: of each
@@ -193,18 +208,18 @@ def _too_long(
     """Findings where *is_wrong* held without a break for longer than *bound* seconds."""
     edges = np.flatnonzero(np.diff(np.r_[False, is_wrong, False].astype(np.int8)))
     spans = [(series.at[begin], series.at[end - 1]) for begin, end in edges.reshape(-1, 2)]
-    long = [(begin, end) for begin, end in spans if end - begin > bound]
-    for before_fault in (True, False):
-        part = [one for one in long if (one[0] + bound < watched.struck) == before_fault]
-        if part:
-            said = "healthy" if series.values[is_wrong][0] > 0 else "unhealthy"
-            examples = [
-                {"container": container, "said": said, "seconds": round(end - begin, 1)}
-                for begin, end in part[:EXAMPLES]
-            ]
-            window = (_moment(part[0][0]), _moment(part[-1][1]))
-            at, count = _SERVES[stage], len(part)
-            yield Finding("misreported", stage, at, count, tuple(examples), window, before_fault)
+    said = "healthy" if is_wrong.any() and series.values[is_wrong][0] > 0 else "unhealthy"
+    seen = [
+        _Seen(
+            begin,
+            end,
+            {"container": container, "said": said, "seconds": round(end - begin, 1)},
+            wrong_at=begin + bound,
+        )
+        for begin, end in spans
+        if end - begin > bound
+    ]
+    yield from _split("misreported", watched, (stage, _SERVES[stage]), seen)
 
 
 def _stood(series: Series, moments: Floats) -> Floats:
@@ -227,14 +242,24 @@ def _of_answers(
 ) -> Iterator[Finding]:
     """The answers before the first fault and those since, each the earliest first."""
     ordered = sorted(found, key=lambda one: (one[0], one[1]["key"], one[1]["sequence"]))
+    seen = [
+        _Seen(moment, moment, {**facts, "seen_at": _moment(moment)}, wrong_at=moment)
+        for moment, facts in ordered
+    ]
+    yield from _split(anomaly, watched, ("api", "serving"), seen)
+
+
+def _split(
+    anomaly: Anomaly, watched: Watched, place: tuple[str, str], seen: Sequence[_Seen]
+) -> Iterator[Finding]:
+    """What was wrong before the first fault, and what was since; *seen* from the earliest on."""
+    stage, at = place
     for before_fault in (True, False):
-        part = [one for one in ordered if (one[0] < watched.struck) == before_fault]
+        part = [one for one in seen if (one.wrong_at < watched.struck) == before_fault]
         if part:
-            examples = tuple(
-                {**facts, "seen_at": _moment(moment)} for moment, facts in part[:EXAMPLES]
-            )
-            window = (_moment(part[0][0]), _moment(part[-1][0]))
-            yield Finding(anomaly, "api", "serving", len(part), examples, window, before_fault)
+            examples = tuple(one.example for one in part[:EXAMPLES])
+            window = (_moment(part[0].begin), _moment(part[-1].end))
+            yield Finding(anomaly, stage, at, len(part), examples, window, before_fault)
 
 
 def _moment(seconds: float) -> str:
