@@ -15,6 +15,7 @@ from k2chaos.cli_data import audit, validate_pipeline
 from k2chaos.cli_faults import heal, status, stop
 from k2chaos.cli_judge import judge
 from k2chaos.cli_lab import lab
+from k2chaos.cli_options import takes_pipeline
 from k2chaos.last_line import exit_code_of
 
 EXIT_INCONCLUSIVE: Final = 3
@@ -95,7 +96,7 @@ def run(context: click.Context, words: tuple[str, ...]) -> int:
 
 @cli.command(short_help="Check experiment files; touches nothing.")
 @click.argument("files", nargs=-1, required=True, metavar="FILES...")
-@click.pass_obj
+@takes_pipeline
 def lint(pipeline: str | None, files: tuple[str, ...]) -> int:
     """
     Check experiment FILES; nothing is run.
@@ -122,7 +123,7 @@ def lint(pipeline: str | None, files: tuple[str, ...]) -> int:
 
 @cli.command(short_help="What an experiment would do to which containers; injects nothing.")
 @click.argument("file", metavar="FILE")
-@click.pass_obj
+@takes_pipeline
 def plan(pipeline: str | None, file: str) -> int:
     """
     Say what an experiment FILE would do to which containers; injects nothing.
@@ -175,7 +176,7 @@ def faults(*, as_json: bool) -> int:
 
 @cli.command(short_help="Is everything there that a run needs?")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of the table.")
-@click.pass_obj
+@takes_pipeline
 def doctor(pipeline: str | None, *, as_json: bool) -> int:
     """
     Say whether this host, this engine and this pipeline have what a run needs.

@@ -6,11 +6,13 @@ import sys
 
 import click
 
+from k2chaos.cli_options import takes_pipeline
+
 
 @click.command("validate-pipeline", short_help="Is the pipeline whole? Breaks nothing.")
 @click.option("--seconds", default=15.0, show_default=True, help="How long records are counted.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of the lines.")
-@click.pass_obj
+@takes_pipeline
 def validate_pipeline(pipeline: str | None, *, seconds: float, as_json: bool) -> int:
     """
     Look at the critical path of the pipeline, for the minutes after a deployment; breaks nothing.
@@ -49,7 +51,7 @@ def validate_pipeline(pipeline: str | None, *, seconds: float, as_json: bool) ->
 @click.option("--since", default="15m", show_default=True, help="From when: 90s, 6h, 2d, or ISO.")
 @click.option("--until", help="Up to when; by default now.")
 @click.option("--json", "as_json", is_flag=True, help="Print verdict.json instead of the lines.")
-@click.pass_obj
+@takes_pipeline
 def audit(pipeline: str | None, *, since: str, until: str | None, as_json: bool) -> int:
     """
     Look for every record of a window of time at every stage; breaks nothing.

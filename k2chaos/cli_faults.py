@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import click
 
+from k2chaos.cli_options import takes_pipeline
 from k2chaos.errors import UsageError
 
 _INCONCLUSIVE: Final = 3
@@ -61,7 +62,7 @@ def _tell_unreadable() -> bool:
 @click.command(short_help="Emergency stop: end running experiments, and heal.")
 @click.argument("project", metavar="[PROJECT]", required=False)
 @click.option("--force", is_flag=True, help="Remove the engine-wide lock, whoever holds it.")
-@click.pass_obj
+@takes_pipeline
 def stop(pipeline: str | None, project: str | None, *, force: bool) -> int:
     """
     End the running experiment, undo what it broke, and say what was done; from any directory.

@@ -21,7 +21,7 @@ from k2chaos.pipeline_file import find_pipeline_file, load_pipeline
 
 _UNCHECKED: Final = (
     " by itself; there is no pipelines/lab.yaml here, so no pipeline was looked at: "
-    "`k2chaos --pipeline FILE lint ...`"
+    "name one with --pipeline FILE"
 )
 
 

@@ -146,6 +146,29 @@ def test_lint_tells_the_mistakes_of_the_pipeline_file(tmp_path: Path) -> None:
     assert "nam: unknown key" in result.stdout
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--pipeline", "no.yaml", "lint", "b.yaml"),
+        ("lint", "b.yaml", "--pipeline", "no.yaml"),
+        ("--pipeline", "lab.yaml", "lint", "--pipeline", "no.yaml", "b.yaml"),
+        ("audit", "--pipeline", "no.yaml"),
+        ("stop", "--pipeline", "no.yaml"),
+        ("validate-pipeline", "--pipeline", "no.yaml"),
+    ],
+    ids=" ".join,
+)
+def test_the_pipeline_file_may_be_named_before_or_after_the_command(
+    words: tuple[str, ...], tmp_path: Path
+) -> None:
+    (tmp_path / "b.yaml").write_text("title: t\ndescription: d\nmethod: []\n")
+
+    result = k2chaos(*words, folder=tmp_path)
+
+    assert 2 == result.returncode
+    assert "no pipeline file at no.yaml" in result.stdout + result.stderr
+
+
 @pytest.mark.parametrize("command", ["heal", "status", "stop"])
 def test_a_ledger_line_that_nobody_can_read_is_told_with_its_place(
     command: str, tmp_path: Path
