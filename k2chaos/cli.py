@@ -104,8 +104,8 @@ def lint(pipeline: str | None, files: tuple[str, ...]) -> int:
     Finds what Chaos Toolkit's own validation lets pass: misspelt keys, unknown roles and stages,
     arguments of the wrong type, undefined ${variables}, faults longer than the pipeline allows.
     Prints every mistake with its place. Exit code 2 if there is any, else 0. Of a file without
-    mistakes it says why its run could only be inconclusive, where that is certain: no fault in its
-    method, no hypothesis, a role or a stage that this pipeline does not have.
+    mistakes it says why no run of it can pass, where that is certain: no fault in its method, no
+    hypothesis, a role or a stage that this pipeline does not have.
 
     \b
     Example:

@@ -7,7 +7,9 @@ or imports what the experiment names.
 """
 
 import json
+import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,9 @@ from k2chaos.yaml_file import parse_yaml
 
 OUR_MODULES: Final = "k2chaos."
 CONTROL_MODULE: Final = "k2chaos.controls"
-_TEXT_OR_NO_NUMBER: Final = re.compile(r'"(?:[^"\\]|\\.)*"|(?P<word>-?Infinity|NaN)')
+_TEXT_OR_NUMBER: Final = re.compile(
+    r'"(?:[^"\\]|\\.)*"|(?P<word>-?Infinity|NaN)|(?P<number>-?\d[\d.eE+-]*)'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +122,8 @@ def _parse_json(source: str, text: str) -> Any:
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
         result = dict(items)
         if len(result) != len(items):
-            names = [name for name, _ in items]
-            twice = sorted({name for name in names if names.count(name) > 1})
+            names = Counter(name for name, _ in items)
+            twice = sorted(name for name, times in names.items() if times > 1)
             oddities.extend(f'the key "{name}" stands twice in one object' for name in twice)
         return result
 
@@ -132,17 +136,19 @@ def _parse_json(source: str, text: str) -> Any:
         raise ExperimentError(source, [f"not JSON that can be read: {error}"]) from error
     oddities += _no_numbers(text)
     if oddities:
-        raise ExperimentError(source, oddities)
+        raise ExperimentError(source, [*dict.fromkeys(oddities)])
     return tree
 
 
 def _no_numbers(text: str) -> Iterator[str]:
     """The words for numbers that Python takes and JSON does not know, each with its place."""
-    for found in _TEXT_OR_NO_NUMBER.finditer(text):
-        if word := found["word"]:
+    for found in _TEXT_OR_NUMBER.finditer(text):
+        word, number = found["word"], found["number"]
+        if word or (number and math.isinf(float(number))):
             line, column = text.count("\n", 0, found.start()) + 1, found.start()
             column -= text.rfind("\n", 0, found.start())
-            yield f"line {line}, column {column}: {word} is not a number that JSON knows"
+            what = "is not a number that JSON knows" if word else "is too large for a number"
+            yield f"line {line}, column {column}: {word or number} {what}"
 
 
 def _parse_yaml(source: str, text: str) -> Any:

@@ -7,9 +7,9 @@ Nothing here opens a connection.
 
 from collections.abc import Mapping
 from dataclasses import field
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 ROLES: Final = (
@@ -33,27 +33,18 @@ Role = Literal[
 ]
 
 
-def _web_address(value: str) -> str:
-    """Refuse what is not one, or lacks its scheme; a bare name may be one of a variable unset."""
-    scheme, separator, rest = value.partition("://")
-    if (separator and (scheme not in ("http", "https") or not rest)) or (
-        not separator and any(sign in value for sign in ":./")
-    ):
-        message = "an address such as http://127.0.0.1:8000 is expected"
-        raise ValueError(message)
-    return value
+def _one_or_several(value: Any) -> Any:
+    """A list, where one stands for itself; what is neither is left to the types."""
+    return (value,) if isinstance(value, str) else value
 
 
 Seconds = Annotated[float, Field(gt=0)]
-Url = Annotated[str, AfterValidator(_web_address)]
 Hertz = Annotated[float, Field(gt=0, le=50)]
-_ONE_OR_SEVERAL: Final = BeforeValidator(
-    lambda value: (value,) if isinstance(value, str) else tuple(value or ())
-)
 Names = Annotated[
-    tuple[Annotated[str, Field(min_length=1)], ...], _ONE_OR_SEVERAL, Field(min_length=1)
+    tuple[Annotated[str, Field(min_length=1)], ...],
+    BeforeValidator(_one_or_several),
+    Field(min_length=1),
 ]
-Urls = Annotated[tuple[Url, ...], _ONE_OR_SEVERAL, Field(min_length=1)]
 
 _STRICT: Final = ConfigDict(extra="forbid")
 
@@ -69,7 +60,7 @@ class Compose:
 class Exchange:
     """The simulated exchange's control API (a base URL)."""
 
-    control: Url
+    control: str
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
@@ -84,7 +75,7 @@ class Topic:
     name: str
     dlq: str
     group: str
-    registry: Urls
+    registry: Names
     options: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -100,7 +91,7 @@ class Table:
 class Api:
     """The query API: base URL, key, and the paths for health and for the newest records."""
 
-    url: Url
+    url: str
     key: str = Field(repr=False)
     health: str = "/health"
     newest: str = "/v1/trades?limit=200"

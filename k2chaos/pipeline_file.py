@@ -8,10 +8,11 @@ paths inside the file count from the file. Nothing here opens a connection.
 
 import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -19,8 +20,15 @@ from k2chaos.errors import PipelineFileError, UsageError
 from k2chaos.pipeline import Pipeline
 from k2chaos.yaml_file import parse_yaml
 
-_SAID: Final = re.compile(r"^(Input|String|Tuple) should\b")
-"""How the library that reads the values begins, which knows nothing of files."""
+_WORDS: Final[Mapping[str, str]] = {
+    r"^(Input|String|Tuple|Value|Keys) should\b": "must",
+    r"\bvalid tuple\b": "list",
+    r"\b(a |valid )*dictionary( or an instance of \w+)?": "a mapping",
+    r" after validation, not 0$": "",
+}
+"""What the library says that reads the values, which knows nothing of files; and what we say."""
+UNSET: Final = "unset"
+"""What stands for a variable where only the rest of the file counts."""
 _VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -67,13 +75,13 @@ def load_pipeline(path: Path, environ: Mapping[str, str] = os.environ) -> Pipeli
     text = _read(path)
     tree = _parse(path, text)
     values = {**_env_file(path, tree), **environ}
-    mistakes: list[str] = []
-    secrets: list[str] = []
+    variables = _Variables(values)
     try:
-        resolved = _resolve(tree, values, "", mistakes, secrets)
+        resolved = variables.fill(tree, "")
     except RecursionError as error:
         raise PipelineFileError(str(path), ["it contains itself, or is nested too deep"]) from error
-    mistakes += _more_mistakes(resolved)
+    mistakes = [*variables.mistakes, *_more_mistakes(resolved)]
+    mistakes += _address_mistakes(tree, resolved, values)
     try:
         pipeline = TypeAdapter(Pipeline).validate_python(resolved)
     except ValidationError as error:
@@ -81,7 +89,7 @@ def load_pipeline(path: Path, environ: Mapping[str, str] = os.environ) -> Pipeli
     if mistakes:
         raise PipelineFileError(str(path), mistakes)
     _allow_production(pipeline, environ)
-    return PipelineFile(path.resolve(), pipeline, text, tuple(sorted(set(secrets))))
+    return PipelineFile(path.resolve(), pipeline, text, tuple(sorted(set(variables.secrets))))
 
 
 def _read(path: Path) -> str:
@@ -121,31 +129,46 @@ def _env_file(path: Path, tree: Mapping[str, Any]) -> dict[str, str]:
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
-def _resolve(
-    node: Any, values: Mapping[str, str], where: str, mistakes: list[str], secrets: list[str]
-) -> Any:
-    """Replace every ``${NAME}`` below *node*; an unset one is a mistake at its path."""
-    if isinstance(node, dict):
-        return {
-            key: _resolve(value, values, _join(where, key), mistakes, secrets)
-            for key, value in node.items()
-        }
-    if isinstance(node, list):
-        return [
-            _resolve(value, values, f"{where}[{index}]", mistakes, secrets)
-            for index, value in enumerate(node)
-        ]
-    if not isinstance(node, str):
-        return node
-    for name in _VARIABLE.findall(node):
-        if name in values:
-            secrets.append(values[name])
-        else:
-            mistakes.append(
-                f"{where}: variable {name} is not set: export it, or put it into env_file "
-                "(`k2chaos lab up` makes the lab's)"
-            )
-    return _VARIABLE.sub(lambda match: values.get(match[1], ""), node)
+@dataclass(frozen=True, slots=True)
+class _Variables:
+    """
+    Fills in every ``${NAME}``.
+
+    Attributes:
+        mistakes: One for each that is not set, at its path.
+        secrets: The values that came in.
+        done: What an anchor named is filled in once, however often it is used.
+    """
+
+    values: Mapping[str, str]
+    mistakes: list[str] = field(default_factory=list)
+    secrets: list[str] = field(default_factory=list)
+    done: dict[int, Any] = field(default_factory=dict)
+
+    def fill(self, node: Any, where: str) -> Any:
+        """*node* with all that is below it, which stands at the path *where*."""
+        if isinstance(node, str):
+            return self._filled(node, where)
+        if isinstance(node, dict) and id(node) not in self.done:
+            self.done[id(node)] = {
+                key: self.fill(value, _join(where, key)) for key, value in node.items()
+            }
+        if isinstance(node, list) and id(node) not in self.done:
+            self.done[id(node)] = [
+                self.fill(value, f"{where}[{index}]") for index, value in enumerate(node)
+            ]
+        return self.done.get(id(node), node)
+
+    def _filled(self, text: str, where: str) -> str:
+        for name in _VARIABLE.findall(text):
+            if name in self.values:
+                self.secrets.append(self.values[name])
+            else:
+                self.mistakes.append(
+                    f"{where}: variable {name} is not set: export it, or put it into env_file "
+                    "(`k2chaos lab up` makes the lab's)"
+                )
+        return _VARIABLE.sub(lambda match: self.values.get(match[1], ""), text)
 
 
 def _join(where: str, key: object) -> str:
@@ -158,8 +181,41 @@ def _mistake(error: Any) -> str:
         "unexpected_keyword_argument": "unknown key",
         "missing": "is missing",
         "missing_argument": "is missing",
-    }.get(error["type"], _SAID.sub("must", error["msg"]))
-    return f"{where}: {what.removeprefix('Value error, ')}"
+    }.get(error["type"], error["msg"])
+    for theirs, ours in _WORDS.items():
+        what = re.sub(theirs, ours, what)
+    return f"{where}: {what}"
+
+
+def _address_mistakes(
+    tree: Mapping[str, Any], resolved: Mapping[str, Any], values: Mapping[str, str]
+) -> Iterator[str]:
+    """Web addresses that are none; one with a variable that is not set is told elsewhere."""
+    for (where, written), (_, address) in zip(_addresses(tree), _addresses(resolved), strict=True):
+        named = _VARIABLE.findall(written)
+        is_known = all(values.get(name, UNSET) != UNSET for name in named)
+        if is_known and not _is_web_address(address):
+            yield f"{where}: an address such as http://127.0.0.1:8000 is expected"
+
+
+def _addresses(tree: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Every text of the file that is a web address, with its path."""
+    for part, key in (("exchange", "control"), ("topic", "registry"), ("api", "url")):
+        section = tree.get(part)
+        value = section.get(key) if isinstance(section, dict) else None
+        for number, one in enumerate(value if isinstance(value, list) else [value]):
+            if isinstance(one, str):
+                yield f"{part}.{key}[{number}]" if one is not value else f"{part}.{key}", one
+
+
+def _is_web_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        _ = parts.port  # raises where it is none
+    except ValueError:
+        return False
+    is_plain = text.isprintable() and " " not in text
+    return is_plain and parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 def _more_mistakes(tree: Mapping[str, Any]) -> list[str]:
@@ -182,7 +238,7 @@ def _roles(services: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
     seen: dict[str, str] = {}
     mistakes = []
     for role, names in services.items():
-        for name in [names] if isinstance(names, str) else names or []:
+        for name in names if isinstance(names, list) else [names]:
             if not isinstance(name, str):
                 continue  # the types say so already
             if name in seen:

@@ -10,7 +10,14 @@ from typing import Any, Final
 
 import yaml
 
-_MERGE: Final = "tag:yaml.org,2002:merge"
+_NOT_READ: Final = (
+    yaml.YAMLError,
+    ValueError,
+    RecursionError,
+    LookupError,  # `!!bool nope`, `!!int ''`
+    AttributeError,  # `!!timestamp x`
+)
+"""What the library raises of text that it cannot read."""
 
 
 def parse_yaml(text: str) -> Any:
@@ -21,26 +28,33 @@ def parse_yaml(text: str) -> Any:
         ValueError: It is none; the message says where and what, of all doubled keys at once.
     """
     try:
-        twice = tuple(_twice(yaml.compose(text, Loader=yaml.SafeLoader)))
-        if not twice:
-            return yaml.safe_load(text)
+        loader = yaml.SafeLoader(text)
+        root = loader.get_single_node()
+        if not (twice := [*_twice(root)]):
+            return loader.construct_document(root) if root else None
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f"{_place(mark)}: " if mark else ""
-        message = f"{where}not YAML: {error.problem or error.context}"
-        raise ValueError(message) from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ValueError(_told(error)) from error
+    except _NOT_READ as error:
         message = f"not YAML that can be read: {' '.join(str(error).split())}"
         raise ValueError(message) from error
-    raise ValueError("; ".join(twice))
+    twice.sort(key=lambda one: (one[0].line, one[0].column))
+    raise ValueError("; ".join(f"{_place(mark)}: {what}" for mark, what in twice))
 
 
-def _twice(root: yaml.Node | None) -> Iterator[str]:
-    """Every key that its mapping has already, in the order of the text."""
+def _told(error: yaml.MarkedYAMLError) -> str:
+    mark = error.problem_mark or error.context_mark
+    where = f"{_place(mark)}: " if mark else ""
+    if isinstance(error, yaml.composer.ComposerError) and "single document" in str(error.context):
+        return f"{where}one document is expected, and here begins another"
+    return f"{where}not YAML: {error.problem or error.context}"
+
+
+def _twice(root: yaml.Node | None) -> Iterator[tuple[Any, str]]:
+    """Where a key stands that its mapping has already."""
     waiting: list[Any] = [root]
     seen: set[int] = set()  # an anchor may make a node contain itself
     while waiting:
-        node = waiting.pop(0)
+        node = waiting.pop()
         if id(node) in seen:
             continue
         seen.add(id(node))
@@ -51,14 +65,13 @@ def _twice(root: yaml.Node | None) -> Iterator[str]:
             yield from _twice_in(node)
 
 
-def _twice_in(node: yaml.MappingNode) -> Iterator[str]:
+def _twice_in(node: yaml.MappingNode) -> Iterator[tuple[Any, str]]:
     known = set()
     for key, _ in node.value:
-        if not isinstance(key, yaml.ScalarNode) or key.tag == _MERGE:
-            continue
-        if (key.tag, key.value) in known:
-            yield f'{_place(key.start_mark)}: the key "{key.value}" stands twice in one mapping'
-        known.add((key.tag, key.value))
+        if isinstance(key, yaml.ScalarNode):
+            if (key.tag, key.value) in known:
+                yield key.start_mark, f'the key "{key.value}" stands twice in one mapping'
+            known.add((key.tag, key.value))
 
 
 def _place(mark: Any) -> str:

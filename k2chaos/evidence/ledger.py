@@ -169,13 +169,23 @@ def _append_durably(path: Path, text: str) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         before = os.fstat(descriptor).st_size
-        line = text.encode()
+        # Behind a line that was cut off ours would be unreadable, too.
+        line = ("\n" if _is_cut(path, before) else "").encode() + text.encode()
         if os.write(descriptor, line) != len(line):
             os.ftruncate(descriptor, before)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _is_cut(path: Path, size: int) -> bool:
+    """Whether the file's last line was not written to its end."""
+    if size == 0:
+        return False
+    with path.open("rb") as file:
+        file.seek(size - 1)
+        return file.read(1) != b"\n"
 
 
 def _take_back(path: Path, text: str) -> None:

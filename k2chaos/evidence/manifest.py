@@ -19,6 +19,8 @@ _NOT_EVIDENCE: Final = (MANIFEST, "verdict.json", "chaostoolkit.log")
 """Made from the evidence, or still being written when the run has ended."""
 _GROWS: Final = ("faults.jsonl",)
 """Faults that the run left open are healed later, and that is told behind what was told before."""
+_HEALING: Final = ("healed", "failed")
+"""The only events of a heal."""
 
 
 def write_manifest(folder: Path) -> None:
@@ -51,13 +53,18 @@ def _files(document: Any) -> Mapping[str, Mapping[str, Any]]:
         if document["schema"] != _SCHEMA:
             message = f"not of schema {_SCHEMA}"
             raise ValueError(message)
-        return {
-            str(name): {"bytes": int(told["bytes"]), "sha256": str(told["sha256"])}
+        files = {
+            str(name): {"bytes": told["bytes"], "sha256": str(told["sha256"])}
             for name, told in document["files"].items()
         }
     except (KeyError, TypeError, AttributeError) as error:
         message = f"no manifest of ours ({error!r})"
         raise ValueError(message) from error
+    odd = [name for name, told in files.items() if type(told["bytes"]) is not int]
+    if odd:
+        message = f"the size of {odd[0]} is no whole number"
+        raise ValueError(message)
+    return files
 
 
 def _change(path: Path | None, told: Mapping[str, Any], *, may_grow: bool) -> str:
@@ -66,11 +73,27 @@ def _change(path: Path | None, told: Mapping[str, Any], *, may_grow: bool) -> st
         return "it was taken away"
     try:
         size = path.stat().st_size
-        is_same = size == told["bytes"] or (may_grow and size > told["bytes"])
-        same = is_same and _digest(path, told["bytes"]) == told["sha256"]
+        may_be = size == told["bytes"] or (may_grow and size > told["bytes"])
+        is_same = may_be and _digest(path, told["bytes"]) == told["sha256"]
+        if is_same and size > told["bytes"]:
+            is_same = _only_healed(path, told["bytes"])
     except OSError as error:
         return f"it cannot be read ({error.strerror or error})"
-    return "" if same else "it was changed"
+    return "" if is_same else "it was changed"
+
+
+def _only_healed(ledger: Path, size: int) -> bool:
+    """Whether all that stands behind the first *size* bytes tells of faults that stand in them."""
+    content = ledger.read_bytes()
+    try:
+        before, after = (
+            [json.loads(line) for line in part.splitlines() if line.strip()]
+            for part in (content[:size], content[size:])
+        )
+        tried = {event["fault_id"] for event in before if event["event"] == "tried"}
+        return all(one["event"] in _HEALING and one["fault_id"] in tried for one in after)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return False
 
 
 def _evidence(folder: Path) -> Iterator[tuple[str, Path]]:

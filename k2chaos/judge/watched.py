@@ -70,8 +70,14 @@ class _Seen:
 
     begin: float
     end: float
-    example: Mapping[str, Any]
+    facts: Mapping[str, Any]
     wrong_at: float
+
+    @property
+    def example(self) -> dict[str, Any]:
+        """What a finding shows of it: of an answer, when it was given."""
+        is_moment = self.begin == self.end
+        return {**self.facts, "seen_at": _moment(self.begin)} if is_moment else {**self.facts}
 
 
 def watched_findings(watched: Watched) -> Iterator[Finding]:
@@ -242,10 +248,7 @@ def _of_answers(
 ) -> Iterator[Finding]:
     """The answers before the first fault and those since, each the earliest first."""
     ordered = sorted(found, key=lambda one: (one[0], one[1]["key"], one[1]["sequence"]))
-    seen = [
-        _Seen(moment, moment, {**facts, "seen_at": _moment(moment)}, wrong_at=moment)
-        for moment, facts in ordered
-    ]
+    seen = [_Seen(moment, moment, facts, wrong_at=moment) for moment, facts in ordered]
     yield from _split(anomaly, watched, ("api", "serving"), seen)
 
 

@@ -140,7 +140,8 @@ def _compared(run: Rejudged, *, written: bool) -> str:
     more = len(run.differing) - _SHOWN_PATHS
     shown = ", ".join(run.differing[:_SHOWN_PATHS]) + (f" and {more} more" if more > 0 else "")
     where = f" at {shown}" if shown else ""
-    return f"the stored verdict differs{where}, it says {run.said or 'nothing'}; {kept}"
+    told = f"the stored verdict differs{where}, it says {run.said or 'nothing'}"
+    return f"{ascii(told)[1:-1]}; {kept}"  # the folder may be anybody's
 
 
 def _mistake(folder: Path) -> str:
@@ -187,7 +188,7 @@ def _differing(stored: Any, made: Any, where: str) -> Iterator[str]:
     elif isinstance(stored, list) and isinstance(made, list) and len(stored) == len(made):
         for number, pair in enumerate(zip(stored, made, strict=True)):
             yield from _differing(*pair, f"{where}[{number}]")
-    elif stored != made:
+    elif type(stored) is not type(made) or stored != made:
         yield where or "all of it"
 
 

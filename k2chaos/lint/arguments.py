@@ -11,6 +11,7 @@ import importlib.util
 import inspect
 import math
 import re
+import reprlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import ModuleType
@@ -203,7 +204,7 @@ def _fits(value: Any, annotation: Any) -> bool:
 
 
 def _shown(value: Any) -> str:
-    text = f'the text "{value}"' if isinstance(value, str) else repr(value)
+    text = f'the text "{value}"' if isinstance(value, str) else reprlib.repr(value)
     return text if len(text) <= _SHOWN_LENGTH else f"{text[:_SHOWN_LENGTH]}..."
 
 

@@ -17,7 +17,7 @@ from k2chaos.experiment_file import ExperimentFile, read_experiment, uses_k2chao
 from k2chaos.lint import lint_experiment
 from k2chaos.lint.foreseen import foreseen
 from k2chaos.pipeline import Pipeline
-from k2chaos.pipeline_file import find_pipeline_file, load_pipeline
+from k2chaos.pipeline_file import UNSET, find_pipeline_file, load_pipeline
 
 _UNCHECKED: Final = (
     " by itself; there is no pipelines/lab.yaml here, so no pipeline was looked at: "
@@ -52,11 +52,11 @@ def lint_files(sources: Iterable[str], pipeline: str | None) -> LintReport:
 
 
 def _prospects(file: ExperimentFile, pipeline: Pipeline | None) -> str:
-    """What a run could only come to, whatever happens in it; empty where it may pass."""
+    """Why no run of it can pass, whatever happens in it; empty where one may."""
     reasons = foreseen(file.tree, pipeline) if uses_k2chaos(file.tree) else ()
     if not reasons:
         return ""
-    return "\n  ".join(("; but a run of it could only be inconclusive:", *reasons))
+    return "\n  ".join(("; but a run of it cannot pass:", *reasons))
 
 
 def _pipeline(file: ExperimentFile, named: str | None) -> Pipeline | None:
@@ -70,4 +70,4 @@ def _pipeline(file: ExperimentFile, named: str | None) -> Pipeline | None:
 
 def _placeholders(path: Path) -> dict[str, str]:
     text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-    return dict.fromkeys(re.findall(r"\$\{(\w+)\}", text), "unset")
+    return dict.fromkeys(re.findall(r"\$\{(\w+)\}", text), UNSET)

@@ -1,59 +1,76 @@
 """
-What makes a run inconclusive and can be told before it: no mistake, and nothing to wait for.
+Why a run cannot pass, as far as that can be told before it: no mistake, and nothing to wait for.
 
-Each line begins with the code of the verdict's rule that will say so.
+Each line begins with the code of the verdict's rule that will say so. Only what stands in the file
+as it is counts: what a ``${variable}`` will be, nobody knows before the run.
 """
 
 import inspect
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from k2chaos.evidence.declared import Part, declared
-from k2chaos.lint.arguments import DOORS, Scope, import_door
+from k2chaos.lint.arguments import DOORS, import_door
 from k2chaos.pipeline import Pipeline
 from k2chaos.system.faults.catalogue import ACTIONS, kind_of_action
+
+_TESTED_BOTH_TIMES: Final = ("default", "continuously")
+"""The strategies by which upstream tests the hypothesis before the method and after it."""
 
 
 def foreseen(tree: Mapping[Any, Any], pipeline: Pipeline | None) -> tuple[str, ...]:
     """The reasons that are certain, of an experiment that `lint_experiment` finds right."""
-    hypothesis = tree.get("steady-state-hypothesis") or {}
-    scope = Scope(tree.get("configuration") or {}, frozenset(), pipeline, import_door)
-    told = []
-    if not any(_kind(one) for one in _providers(tree, "method")):
-        told.append("nothing-proven: no fault stands in its method")
-    if not hypothesis.get("probes"):
-        told.append("hypothesis-untested: it has no hypothesis that could be tested")
-    if pipeline and (lacking := tuple(dict.fromkeys(_lacking(tree, pipeline, scope)))):
+    told = [*_of_faults(tree)]
+    if pipeline and (lacking := tuple(dict.fromkeys(_lacking(tree, pipeline)))):
         told.append(f"unsupported: pipeline {pipeline.name} has no {', no '.join(lacking)}")
     return tuple(told)
 
 
-def _lacking(tree: Mapping[Any, Any], pipeline: Pipeline, scope: Scope) -> Iterator[str]:
+def _of_faults(tree: Mapping[Any, Any]) -> Iterator[str]:
+    is_in_method, is_in_rollbacks = (
+        any(_kind(one) for one in _providers(tree, part)) for part in ("method", "rollbacks")
+    )
+    if is_in_rollbacks:
+        yield "fault-outside-method: a fault stands in its rollbacks"
+    elif not is_in_method:
+        yield "nothing-proven: no fault stands in its method"
+    if not is_in_method:
+        return
+    strategy = ((tree.get("runtime") or {}).get("hypothesis") or {}).get("strategy", "default")
+    if not (tree.get("steady-state-hypothesis") or {}).get("probes"):
+        yield "hypothesis-untested: it has no hypothesis that could be tested"
+    elif strategy not in _TESTED_BOTH_TIMES:
+        yield f"hypothesis-untested: by {strategy} it is not tested before and after the method"
+
+
+def _lacking(tree: Mapping[Any, Any], pipeline: Pipeline) -> Iterator[str]:
     """The roles and stages that the experiment names and the pipeline file does not."""
     for provider in (*_providers(tree, "method"), *_providers(tree, "rollbacks"), *_probes(tree)):
-        arguments = _arguments(provider, scope)
-        kind = _kind(provider)
+        arguments = _arguments(provider)
         for role in (arguments.get("role"), arguments.get("to")):
-            if isinstance(role, str) and role not in pipeline.services:
+            if _is_certain(role) and role not in pipeline.services:
                 yield f"role {role}"
-        for stage in (arguments.get("stage"), getattr(kind, "stage", None)):
-            if isinstance(stage, str) and stage not in pipeline.stages:
+        for stage in (arguments.get("stage"), getattr(_kind(provider), "stage", None)):
+            if _is_certain(stage) and stage not in pipeline.stages:
                 yield f"stage {stage}"
 
 
-def _arguments(provider: Mapping[Any, Any], scope: Scope) -> Mapping[str, Any]:
-    """What one of our own functions is called with, defaults included, as far as it is known."""
-    if provider.get("module") not in DOORS:
+def _is_certain(value: Any) -> bool:
+    return isinstance(value, str) and "${" not in value
+
+
+def _arguments(provider: Mapping[Any, Any]) -> Mapping[str, Any]:
+    """What one of our own functions is called with, defaults included."""
+    if provider.get("type") != "python" or provider.get("module") not in DOORS:
         return {}
     function = getattr(import_door(provider["module"]), str(provider.get("func")), None)
     if function is None:
         return {}
-    given = provider.get("arguments") or {}
-    parameters = inspect.signature(function).parameters
-    return {
-        name: scope.resolve(given.get(name, parameter.default), "", [])
-        for name, parameter in parameters.items()
+    defaults = {
+        name: parameter.default
+        for name, parameter in inspect.signature(function).parameters.items()
     }
+    return defaults | (provider.get("arguments") or {})
 
 
 def _kind(provider: Mapping[Any, Any]) -> type[Any] | None:
@@ -71,5 +88,6 @@ def _probes(tree: Mapping[Any, Any]) -> Iterator[Mapping[Any, Any]]:
     for probe in hypothesis.get("probes") or ():
         yield probe.get("provider") or {}
         tolerance = probe.get("tolerance")
-        if isinstance(tolerance, Mapping):
+        is_probe = isinstance(tolerance, Mapping) and tolerance.get("type") == "probe"
+        if is_probe and "ref" not in tolerance:
             yield tolerance.get("provider") or {}

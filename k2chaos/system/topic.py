@@ -5,11 +5,9 @@ What is read is what lies there: records, values that are none, letters in the d
 and how far the sink's group says it has come.
 """
 
-import itertools
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import Final
 
 import pyarrow as pa
@@ -26,6 +24,7 @@ from k2chaos.system.registries import Registries
 from k2chaos.system.tail import Span, Tail
 
 _NOT_THERE: Final = "unknown_topic"
+_PLACE: Final = [("partition", "ascending"), ("offset", "ascending")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,21 +91,13 @@ class TopicClient:
             ends = self._log.end_offsets() if until is None else until
             spans = {number: (since.get(number, 0), end) for number, end in ends.items()}
             # Batch by batch: as columns they take a fraction of what they take as objects.
-            reads = [one for batch in self._log.batches(spans) for one in self._split(batch)]
-        reads.sort(key=lambda read: read[0])
-        tables = [read for _, read in reads] or [self._decoded([])]
-        records, malformed = zip(*((one.records, one.malformed) for one in tables), strict=True)
-        return TopicRead(pa.concat_tables(records), pa.concat_tables(malformed))
-
-    def _split(self, batch: Sequence[Entry]) -> list[tuple[int, TopicRead]]:
-        """
-        What a batch holds of each partition, with the partition's number.
-
-        Which partition the broker answers for first is chance, and no order to read them in.
-        """
-        ordered = sorted(batch, key=attrgetter("partition"))
-        groups = itertools.groupby(ordered, key=attrgetter("partition"))
-        return [(number, self._decoded(list(entries))) for number, entries in groups]
+            reads = [self._decoded(batch) for batch in self._log.batches(spans)]
+        reads = reads or [self._decoded([])]
+        records, malformed = zip(*((one.records, one.malformed) for one in reads), strict=True)
+        # Which partition the broker answers for first is chance, and no order to keep.
+        return TopicRead(
+            pa.concat_tables(records).sort_by(_PLACE), pa.concat_tables(malformed).sort_by(_PLACE)
+        )
 
     def _decoded(self, entries: Sequence[Entry]) -> TopicRead:
         decoded = self._decoder.decode(

@@ -104,7 +104,7 @@ def test_lint_tells_all_mistakes_of_all_files(tmp_path: Path) -> None:
     (tmp_path / "b.yaml").write_text("title: t\ndescription: d\nmethod: []\n")
     (tmp_path / "c.json").write_text('{"title": "t", "title": "u"}')
     (tmp_path / "e.json").write_text("")
-    (tmp_path / "f.json").write_text('{"title": "NaN \\" NaN",\n "x": [1, -Infinity]}')
+    (tmp_path / "f.json").write_text('{"title": "NaN \\" NaN",\n "x": [1, -Infinity, 1e400]}')
     files = ("a.json", "b.yaml", "c.json", "d.txt", "e.json", "f.json", ".")
 
     result = k2chaos("lint", *files, folder=tmp_path)
@@ -114,6 +114,7 @@ def test_lint_tells_all_mistakes_of_all_files(tmp_path: Path) -> None:
     assert "b.yaml: ok by itself; there is no pipelines/lab.yaml here" in result.stdout
     assert 'the key "title" stands twice' in result.stdout
     assert "line 2, column 11: -Infinity is not a number that JSON knows" in result.stdout
+    assert "line 2, column 22: 1e400 is too large for a number" in result.stdout
     assert "NaN" not in result.stdout
     assert "ends in .json, .yaml or .yml" in result.stdout
     assert "it is empty" in result.stdout

@@ -52,22 +52,56 @@ def test_the_stage_of_a_fault_on_the_table_is_looked_for() -> None:
     assert "unsupported: pipeline lab has no stage table" == told
 
 
-def test_a_role_that_stands_in_the_configuration_is_looked_up() -> None:
+def test_a_role_that_only_the_run_will_know_is_left_to_it() -> None:
     tree = tree_of("api-crash")
     tree["configuration"] = {"whom": "catalog"}
     tree["method"][0]["provider"]["arguments"]["role"] = "${whom}"
 
-    (told,) = foreseen(tree, lab_pipeline(without=["catalog"]))
-
-    assert "unsupported: pipeline lab has no role catalog" == told
+    assert () == foreseen(tree, lab_pipeline(without=["catalog"]))
 
 
-def test_an_experiment_that_breaks_nothing_and_claims_nothing_is_told_so() -> None:
-    tree = tree_of("api-crash") | {"method": [], "steady-state-hypothesis": {"probes": []}}
+@pytest.mark.parametrize(
+    "change, codes",
+    [
+        ({"method": []}, ["nothing-proven"]),
+        ({"method": [], "steady-state-hypothesis": {"probes": []}}, ["nothing-proven"]),
+        ({"steady-state-hypothesis": {"probes": []}}, ["hypothesis-untested"]),
+        ({"steady-state-hypothesis": None}, ["hypothesis-untested"]),
+        ({"runtime": {"hypothesis": {"strategy": "before-method-only"}}}, ["hypothesis-untested"]),
+        ({"runtime": {"hypothesis": {"strategy": "during-method-only"}}}, ["hypothesis-untested"]),
+        ({"runtime": {"hypothesis": {"strategy": "continuously"}}}, []),
+        ({"rollbacks": tree_of("api-crash")["method"][:1]}, ["fault-outside-method"]),
+        ({"method": [], "rollbacks": tree_of("sink-kill")["method"]}, ["fault-outside-method"]),
+    ],
+    ids=str,
+)
+def test_what_a_run_cannot_prove_is_told_by_the_code_of_its_reason(
+    change: dict[str, Any], codes: list[str]
+) -> None:
+    told = foreseen(tree_of("api-crash") | change, None)
 
-    codes = [line.split(":")[0] for line in foreseen(tree, None)]
+    assert codes == [line.split(":")[0] for line in told]
 
-    assert ["nothing-proven", "hypothesis-untested"] == codes
+
+@pytest.mark.parametrize(
+    "tolerance",
+    [
+        {"type": "range", "range": [0, 1], "provider": "x"},
+        {"type": "range", "range": [0, 1], "provider": {"module": "k2chaos.probes", "func": "f"}},
+        {"type": "probe", "ref": "x", "provider": {"module": "k2chaos.probes", "arguments": []}},
+        {"type": "range", "range": [0, 1], "provider": {
+            "type": "python", "module": "k2chaos.probes", "func": "lost_records",
+            "arguments": {"stage": "table"}}},
+    ],
+)  # fmt: skip
+def test_a_provider_that_nobody_calls_says_nothing(tolerance: dict[str, Any]) -> None:
+    tree = tree_of("api-crash")
+    tree["steady-state-hypothesis"]["probes"] = [
+        {"name": "one", "type": "probe", "tolerance": tolerance, "provider": {
+            "type": "python", "module": "k2chaos.probes", "func": "impaired_services"}},
+    ]  # fmt: skip
+
+    assert () == foreseen(tree, lab_pipeline(table=None))
 
 
 def test_it_is_said_beside_the_ok_and_is_no_mistake(tmp_path: Path) -> None:
@@ -80,7 +114,7 @@ def test_it_is_said_beside_the_ok_and_is_no_mistake(tmp_path: Path) -> None:
     assert not report.has_mistakes
     assert 2 == len(report.lines)
     for line in report.lines:
-        assert "could only be inconclusive:\n  nothing-proven: " in line
+        assert "cannot pass:\n  nothing-proven: " in line
 
 
 def test_an_experiment_of_others_is_left_to_them(tmp_path: Path) -> None:

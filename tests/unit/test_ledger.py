@@ -105,6 +105,17 @@ def test_a_ledger_that_is_not_there_reads_as_empty(tmp_path: Path) -> None:
     assert () == read_ledger(tmp_path / "none.jsonl").entries
 
 
+def test_behind_a_line_that_was_cut_off_a_heal_is_still_read(ledger: FaultLedger) -> None:
+    ledger.tried("pause-1", FAULT, NOW, at=NOW)
+    with ledger.paths[0].open("a") as file:
+        file.write('{"schema": 1, "event": "act')
+
+    ledger.healed("pause-1", {}, at=NOW)
+
+    assert () == read_ledger(ledger.paths[0]).open
+    assert 1 == len(read_ledger(ledger.paths[0]).unreadable)
+
+
 def test_half_a_line_on_a_disk_that_is_full_is_taken_back(ledger: FaultLedger) -> None:
     ledger.tried("pause-1", FAULT, NOW, at=NOW)
     before = [path.read_bytes() for path in ledger.paths]

@@ -76,11 +76,28 @@ CHANGES: dict[str, tuple[str, Callable[[Path], object]]] = {
         "samples.arrows",
         lambda run: _flip(run / SAMPLES_FILE),
     ),
+    "a fault more": ("faults.jsonl", lambda run: _append(run, "tried", "kill-2")),
+    "a witness more": ("faults.jsonl", lambda run: _append(run, "active", "pause-1")),
+    "a heal of no fault": ("faults.jsonl", lambda run: _append(run, "healed", "kill-2")),
+    "rubbish behind the ledger": (
+        "faults.jsonl",
+        lambda run: (run / "faults.jsonl").write_text((run / "faults.jsonl").read_text() + "rub"),
+    ),
+    "a size that is none": (
+        MANIFEST,
+        _edit_json(MANIFEST, lambda it: it["files"]["run.json"].update(bytes=float("inf"))),
+    ),
     "the manifest": (MANIFEST, lambda run: (run / MANIFEST).unlink()),
     "the manifest's text": (MANIFEST, lambda run: (run / MANIFEST).write_text("{")),
     "the manifest's schema": (MANIFEST, _edit_json(MANIFEST, lambda it: it.update(schema=2))),
     "the manifest's files": (MANIFEST, _edit_json(MANIFEST, lambda it: it.update(files=[1]))),
 }
+
+
+def _append(run: Path, event: str, fault_id: str) -> None:
+    line = {"schema": 1, "event": event, "fault_id": fault_id, "at": at(40).isoformat(), "seen": {}}
+    with (run / "faults.jsonl").open("a") as file:
+        file.write(json.dumps(line) + "\n")
 
 
 def _flip(path: Path) -> None:
@@ -122,6 +139,7 @@ def test_whatever_was_changed_since_is_told_and_never_a_pass(run: Path, change: 
 
 def test_a_fault_that_is_healed_later_is_no_damage(run: Path) -> None:
     ledger = FaultLedger(run.name, "k2-lab", (run.parent / "state.jsonl", run / "faults.jsonl"))
+    ledger.failed("pause-1", "not yet", at=at(200))
     ledger.healed("pause-1", {"status": "running"}, at=at(300))
 
     assert () == read_run(run).damage

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from k2chaos.errors import PipelineFileError, UsageError
-from k2chaos.pipeline_file import find_pipeline_file, load_pipeline
+from k2chaos.pipeline_file import UNSET, find_pipeline_file, load_pipeline
 from tests.fakes.pipelines import ROOT, SECRETS, lab_tree
 
 
@@ -64,7 +64,7 @@ def test_all_mistakes_come_at_once_each_with_its_path(tmp_path: Path) -> None:
     [
         ({"services": {"brooker": "kafka"}}, "services.brooker: must be 'exchange'"),
         ({"services": {"broker": "x", "sink": "x"}}, "services.sink: x is already the broker"),
-        ({"services": "kafka"}, "services: must be a valid dictionary"),
+        ({"services": "kafka"}, "services: must be a mapping"),
         ({"compose": None}, "compose: "),
         ({"name": "My Lab"}, "name: must match pattern"),
         ({"schema": 2}, "schema: must be 1"),
@@ -72,6 +72,11 @@ def test_all_mistakes_come_at_once_each_with_its_path(tmp_path: Path) -> None:
         ({"colour": "blue"}, "colour: unknown key"),
         ({"exchange": {"control": "127.0.0.1:8900"}}, "exchange.control: an address such as http"),
         ({"api": {"url": "ftp://a/", "key": "k"}}, "api.url: an address such as http://"),
+        ({"services": {"sink": 3}}, "services.sink: must be a list"),
+        ({"services": {"sink": {"a": 1}}}, "services.sink: must be a list"),
+        ({"services": {"sink": []}}, "services.sink: must have at least 1 item"),
+        ({"limits": {"never": "sink"}}, "limits.never: must be a list"),
+        ({"compose": 3}, "compose: must be a mapping"),
     ],
 )
 def test_a_mistake_is_named(change: dict[str, Any], mistake: str, tmp_path: Path) -> None:
@@ -150,8 +155,56 @@ def test_what_would_protect_or_prove_nothing_is_a_mistake(
 def test_a_registry_without_its_scheme_is_a_mistake(tmp_path: Path) -> None:
     topic = {**lab_tree()["topic"], "registry": ["http://127.0.0.1:8081", "localhost:8082"]}
 
-    with pytest.raises(PipelineFileError, match=r"topic\.registry\.1: an address such as http"):
+    with pytest.raises(PipelineFileError, match=r"topic\.registry\[1\]: an address such as http"):
         load_pipeline(_write(tmp_path, lab_tree(topic=topic)), SECRETS)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["http://a", "http://127.0.0.1:8900", "HTTPS://a.example/x?y=1", "http://[::1]:80",
+     "http://user:secret@a:80/"],
+)  # fmt: skip
+def test_a_web_address_is_taken_as_it_is(address: str, tmp_path: Path) -> None:
+    path = _write(tmp_path, lab_tree(exchange={"control": address}))
+
+    exchange = load_pipeline(path, SECRETS).pipeline.exchange
+
+    assert exchange is not None
+    assert address == exchange.control
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["", "localhost", "127.0.0.1:8900", "http://", "http:///x", "http://:8000", "http://[::1",
+     "http://a:99999", "http://a:80:80", " http://a", "http://a b", "http://a\n"],
+)  # fmt: skip
+def test_what_is_no_web_address_is_one_mistake(address: str, tmp_path: Path) -> None:
+    path = _write(tmp_path, lab_tree(exchange={"control": address}))
+
+    with pytest.raises(PipelineFileError, match=r"exchange\.control: an address") as caught:
+        load_pipeline(path, SECRETS)
+    assert 1 == str(caught.value).count("\n")
+
+
+def test_an_address_whose_variable_is_not_set_is_one_mistake(tmp_path: Path) -> None:
+    tree = lab_tree(exchange={"control": "${SCHEME}://${HOST}/x"})
+    path = _write(tmp_path, tree)
+
+    with pytest.raises(PipelineFileError) as caught:
+        load_pipeline(path, {**SECRETS, "SCHEME": "http"})
+    assert "HOST is not set" in str(caught.value)
+    assert "an address" not in str(caught.value)
+    assert load_pipeline(path, {**SECRETS, "SCHEME": "http", "HOST": UNSET}).pipeline.exchange
+    with pytest.raises(PipelineFileError, match="an address"):
+        load_pipeline(path, {**SECRETS, "SCHEME": "ftp", "HOST": "a"})
+
+
+def test_an_anchor_used_ten_million_times_takes_no_time(tmp_path: Path) -> None:
+    lines = ["a0: &a0 [x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 8)]
+
+    with pytest.raises(PipelineFileError, match="a7: unknown key"):
+        load_pipeline(_write(tmp_path, "\n".join(lines)), SECRETS)
 
 
 def test_a_key_that_stands_twice_is_a_mistake_with_its_lines(tmp_path: Path) -> None:

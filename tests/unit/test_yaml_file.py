@@ -22,6 +22,11 @@ def test_what_is_meant_is_read(text: str, value: Any) -> None:
     assert value == parse_yaml(text)
 
 
+def test_all_doubled_keys_are_told_in_the_order_of_the_text() -> None:
+    with pytest.raises(ValueError, match=r"line 3.*line 5.*line 8"):
+        parse_yaml("a:\n  x: 1\n  x: 2\nb: 1\nb: 2\nc:\n- {y: 1,\n   y: 2}")
+
+
 @pytest.mark.parametrize(
     "text, mistake",
     [
@@ -31,6 +36,11 @@ def test_what_is_meant_is_read(text: str, value: Any) -> None:
         ("? [a, b]\n: 1", "line 1, column 3: not YAML: found unhashable key"),
         ("a: [1", "line 1, column 6: not YAML: expected"),
         ("a: &x {b: *x, b: 2}", 'line 1, column 15: the key "b" stands twice'),
+        ("- a\n---\n- b", "line 2, column 1: one document is expected, and here begins another"),
+        ("a: {<<: {x: 1}, <<: {y: 1}}", 'line 1, column 17: the key "<<" stands twice'),
+        ("a: !!bool nope", "not YAML that can be read: "),
+        ("a: !!int ''", "not YAML that can be read: "),
+        ("a: !!timestamp x", "not YAML that can be read: "),
         ("a: \x07", "not YAML that can be read: "),
         ("[" * 5000, "not YAML"),
     ],
