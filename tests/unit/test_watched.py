@@ -80,8 +80,9 @@ def test_an_answer_without_what_the_table_has_long_shown_is_stale() -> None:
         finding.at,
         finding.count,
     )
-    example = {key: finding.examples[0][key] for key in ("key", "sequence", "table")}
-    assert {"key": "BTC", "sequence": 40, "table": 50} == example
+    (example,) = finding.examples
+    seen_at = datetime.fromtimestamp(BEGAN + 11, UTC).isoformat()
+    assert {"key": "BTC", "sequence": 40, "table": 50, "seen_at": seen_at} == example
 
 
 @pytest.mark.parametrize(
