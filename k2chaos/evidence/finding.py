@@ -63,7 +63,12 @@ ANOMALIES: Final[Mapping[Anomaly, Meaning]] = {
         _READ,
     ),
     "phantom": Meaning("A record is there that was never emitted.", _ALL, _READ),
-    "late": Meaning("A record that was missing at the deadline was there afterwards.", _ALL, _READ),
+    "late": Meaning(
+        "A record that was not there within the freshness budget after the run, and within as long "
+        "again. What came not even then is lost.",
+        _ALL,
+        _READ,
+    ),
     "quarantined": Meaning(
         "A valid record was put into the dead-letter topic, and not into the table.",
         ("table",),

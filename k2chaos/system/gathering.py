@@ -1,10 +1,10 @@
 """
 Reading what each stage shows of a window of records, for the probes and for the audit.
 
-A stage is read once its tail has drained or the deadline has passed. Where records are missing
-then that the stage before has, it is looked at again until the deadline, and for a while after it:
-what comes late is not lost. A stage that refuses leaves an event: silence is never taken for
-absence.
+A stage is read once its tail has drained or the deadline has passed, which is how stale the
+pipeline file lets it be. Where records are missing then that the stage before has, it is looked at
+again until the deadline, and for as long again after it: what comes late is not lost. A stage that
+refuses leaves an event: silence is never taken for absence.
 """
 
 import logging
@@ -30,9 +30,6 @@ from k2chaos.system.windows import read_topic, read_window
 
 logger = logging.getLogger("chaostoolkit")
 
-DRAIN_DEADLINE_SECONDS: Final = 30.0
-LATE_SECONDS: Final = 30.0
-"""For how long after the deadline what is missing is still looked for."""
 _LOOK_AGAIN_SECONDS: Final = 5.0
 
 
@@ -50,8 +47,11 @@ class Gathering:
     clock: Clock
     folder: RunFolder
     interrupted: threading.Event = field(default_factory=threading.Event)
-    deadline_seconds: float = DRAIN_DEADLINE_SECONDS
-    late_seconds: float = LATE_SECONDS
+
+    @property
+    def deadline_seconds(self) -> float:
+        """How long a stage may take to show all that was emitted: the freshness budget."""
+        return self.stages.pipeline.budgets.freshness_seconds
 
     def gather(self, window: Window | None = None) -> Iterable[str]:
         """
@@ -107,10 +107,10 @@ class Gathering:
                     raise Interrupted(message)
 
         rows, is_whole = read_by(until)
-        if not is_whole and self.late_seconds:
+        if not is_whole:
             self.folder.write_records(f"{stage}{AT_DEADLINE}", rows)
             logger.warning("%s: records are missing at the deadline; looking once more", stage)
-            rows, _ = read_by(self.clock.monotonic() + self.late_seconds)
+            rows, _ = read_by(self.clock.monotonic() + self.deadline_seconds)
         self.folder.write_records(stage, rows)
         return rows
 

@@ -62,6 +62,7 @@ def test_no_secret_is_in_the_evidence(desk: Desk) -> None:
 
 
 def test_records_that_never_arrive_fail_with_their_number(desk: Desk) -> None:
+    desk.change_pipeline(budgets={"freshness_seconds": 8})  # that long twice it is waited for
     process = desk.start("run", desk.write())
     desk.until(lambda: desk.status() == "paused")
     with desk.market.lock:

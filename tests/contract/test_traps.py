@@ -91,6 +91,7 @@ def test_a_rollback_that_raises_is_inconclusive(desk: Desk) -> None:
 
 def test_a_deviation_in_the_middle_of_the_method_alone_never_passes_unseen(desk: Desk) -> None:
     """Upstream ignores tolerances inside the method: the record is missing all the same."""
+    desk.change_pipeline(budgets={"freshness_seconds": 8})  # that long twice it is waited for
     process = desk.start("run", desk.write())
     desk.until(lambda: desk.status() == "paused")
     with desk.market.lock:

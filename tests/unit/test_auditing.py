@@ -17,7 +17,6 @@ from k2chaos.evidence.reading import read_run
 from k2chaos.judge.document import verdict_document
 from k2chaos.pipeline import STAGES, Pipeline
 from k2chaos.pipeline_file import PipelineFile
-from k2chaos.system.gathering import DRAIN_DEADLINE_SECONDS
 from k2chaos.system.stages import Stages, open_stages
 from k2chaos.system.topic import TopicClient
 from tests.fakes.clock import FakeClock
@@ -120,10 +119,11 @@ def test_what_comes_while_it_is_waited_for_is_late(lab: Lab, tmp_path: Path) -> 
     class Showing(FakeClock):
         def wait(self, seconds: float, event: threading.Event | None = None) -> bool:
             ended = super().wait(seconds, event)
-            if self.seconds > began + DRAIN_DEADLINE_SECONDS + 1.0 and late:
+            if self.seconds > began + deadline + 1.0 and late:
                 lab.api.trades.append(late.pop())
             return ended
 
+    deadline = lab.pipeline().budgets.freshness_seconds
     lab.clock = Showing(lab.clock.seconds)
     began = lab.clock.seconds + 60
 
