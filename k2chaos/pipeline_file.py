@@ -72,9 +72,14 @@ def load_pipeline(path: Path, environ: Mapping[str, str] = os.environ) -> Pipeli
         PipelineFileError: All mistakes of the file, each with its path.
         UsageError: The file cannot be read, or names a production that was not allowed.
     """
+    return _load(path, environ, stands_in={})
+
+
+def _load(path: Path, environ: Mapping[str, str], stands_in: Mapping[str, str]) -> PipelineFile:
+    """The same, with what *stands_in* for variables that nobody set."""
     text = _read(path)
     tree = _parse(path, text)
-    values = {**_env_file(path, tree), **environ}
+    values = {**stands_in, **_env_file(path, tree), **environ}
     variables = _Variables(values)
     try:
         resolved = variables.fill(tree, "")
@@ -90,6 +95,20 @@ def load_pipeline(path: Path, environ: Mapping[str, str] = os.environ) -> Pipeli
         raise PipelineFileError(str(path), mistakes)
     _allow_production(pipeline, environ)
     return PipelineFile(path.resolve(), pipeline, text, tuple(sorted(set(variables.secrets))))
+
+
+def load_outline(path: Path, environ: Mapping[str, str] = os.environ) -> Pipeline:
+    """
+    The pipeline as far as it counts for those who connect to none of its stages: its services,
+    stages and limits. Variables need not be set: a clone whose lab was never up, and a build
+    machine without secrets, can lint and plan.
+
+    Raises:
+        PipelineFileError: All mistakes of the file, each with its path.
+        UsageError: The file cannot be read, or names a production that was not allowed.
+    """
+    unset = dict.fromkeys(_VARIABLE.findall(_read(path)), UNSET)
+    return _load(path, environ, stands_in=unset).pipeline
 
 
 def _read(path: Path) -> str:

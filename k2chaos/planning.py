@@ -16,7 +16,7 @@ from k2chaos.experiment_file import ExperimentFile, read_experiment
 from k2chaos.lint import lint_experiment
 from k2chaos.lint.arguments import Scope, import_door
 from k2chaos.pipeline import Limits, Pipeline
-from k2chaos.pipeline_file import find_pipeline_file, load_pipeline
+from k2chaos.pipeline_file import find_pipeline_file, load_outline
 from k2chaos.system.faults.catalogue import ACTIONS, kind_of_action
 from k2chaos.system.faults.needs import abilities_for, why_not
 from k2chaos.system.runtime import Container, Runtime, all_of, select
@@ -79,7 +79,7 @@ def plan_experiment(source: str, named_pipeline: str | None, runtime: Runtime) -
     """
     file = read_experiment(source)
     path = find_pipeline_file(named_pipeline, os.environ, file.configured_pipeline)
-    pipeline = load_pipeline(path).pipeline
+    pipeline = load_outline(path)
     mistakes = lint_experiment(file.tree, pipeline)
     if mistakes:
         raise ExperimentError(source, mistakes)

@@ -1,15 +1,8 @@
-"""
-Experiment files held against their pipeline file, for ``k2chaos lint``.
-
-A pipeline file counts for its limits only here, so its variables need not be set: a clone whose
-lab was never up, and a build machine without secrets, can lint.
-"""
+"""Experiment files held against their pipeline file, for ``k2chaos lint``."""
 
 import os
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from k2chaos.errors import ExperimentError, UsageError
@@ -17,7 +10,7 @@ from k2chaos.experiment_file import ExperimentFile, read_experiment, uses_k2chao
 from k2chaos.lint import lint_experiment
 from k2chaos.lint.foreseen import foreseen
 from k2chaos.pipeline import Pipeline
-from k2chaos.pipeline_file import UNSET, find_pipeline_file, load_pipeline
+from k2chaos.pipeline_file import find_pipeline_file, load_outline
 
 _UNCHECKED: Final = (
     " by itself; there is no pipelines/lab.yaml here, so no pipeline was looked at: "
@@ -65,9 +58,4 @@ def _pipeline(file: ExperimentFile, named: str | None) -> Pipeline | None:
     is_named = named or os.environ.get("K2CHAOS_PIPELINE") or file.configured_pipeline
     if not is_named and not path.exists():
         return None
-    return load_pipeline(path, {**_placeholders(path), **os.environ}).pipeline
-
-
-def _placeholders(path: Path) -> dict[str, str]:
-    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-    return dict.fromkeys(re.findall(r"\$\{(\w+)\}", text), UNSET)
+    return load_outline(path)

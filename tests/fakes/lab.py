@@ -40,19 +40,19 @@ class Lab:
     api: FakeApi
     clock: FakeClock
 
-    def stages(self, **without: None) -> Stages:
-        """Clients of all stages, but for those that are ``None``."""
-        return open_stages(self.pipeline(**without), self.clock)
+    def stages(self, **changes: Any) -> Stages:
+        """Clients of all stages, but for *changes* (``None`` where there is none)."""
+        return open_stages(self.pipeline(**changes), self.clock)
 
-    def pipeline(self, **without: None) -> Pipeline:
-        """What a pipeline file would say of it, but for what is ``None``."""
+    def pipeline(self, **changes: Any) -> Pipeline:
+        """What a pipeline file would say of it, but for *changes*."""
         parts: dict[str, Any] = {
             "exchange": Exchange(self.exchange.url),
             "topic": self.topic.topic,
             "table": self.table.table,
             "api": self.api.api,
         }
-        return pipeline_of(**{**parts, **without})
+        return pipeline_of(**{**parts, **changes})
 
     def flow(self, symbol: str, *sequences: int) -> None:
         """Records that pass every stage."""

@@ -15,7 +15,7 @@ from k2chaos.clock import Clock
 from k2chaos.errors import UsageError
 from k2chaos.evidence.reading import read_run
 from k2chaos.judge.document import verdict_document
-from k2chaos.pipeline import STAGES, Pipeline
+from k2chaos.pipeline import STAGES, Budgets, Pipeline
 from k2chaos.pipeline_file import PipelineFile
 from k2chaos.system.stages import Stages, open_stages
 from k2chaos.system.topic import TopicClient
@@ -53,9 +53,9 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
         yield lab
 
 
-def audited(lab: Lab, folder: Path, first: int, last: int | None, **without: None) -> Any:
+def audited(lab: Lab, folder: Path, first: int, last: int | None, **changes: Any) -> Any:
     """The verdict on the records *first* to *last* (to the newest, where it is ``None``)."""
-    file = PipelineFile(folder / "trial.yaml", lab.pipeline(**without), "", ())
+    file = PipelineFile(folder / "trial.yaml", lab.pipeline(**changes), "", ())
     until = time_of(last) if last else None
     lab.clock.seconds += 60
     span, environ = Span(time_of(first - 1), until), {"K2CHAOS_JOURNALS": str(folder)}
@@ -110,8 +110,13 @@ def test_what_is_lost_fails_and_is_named(lab: Lab, tmp_path: Path) -> None:
     assert [{"key": "BTC", "sequence": 50}] == finding["examples"]
 
 
-def test_what_comes_while_it_is_waited_for_is_late(lab: Lab, tmp_path: Path) -> None:
-    """At the deadline a record lacked; the look after it found it."""
+@pytest.mark.parametrize(
+    "budget, after, anomalies",
+    [(30.0, 20.0, []), (30.0, 35.0, ["late"]), (30.0, 65.0, ["lost"]), (90.0, 65.0, [])],
+)
+def test_a_record_is_late_by_the_freshness_budget_and_lost_by_twice_that(
+    budget: float, after: float, anomalies: list[str], lab: Lab, tmp_path: Path
+) -> None:
     lab.flow("BTC", *range(1, 101))
     late = [one for one in lab.api.trades if one["trade_id"] == "BINANCE-50"]
     lab.api.trades = [one for one in lab.api.trades if one not in late]
@@ -119,20 +124,19 @@ def test_what_comes_while_it_is_waited_for_is_late(lab: Lab, tmp_path: Path) -> 
     class Showing(FakeClock):
         def wait(self, seconds: float, event: threading.Event | None = None) -> bool:
             ended = super().wait(seconds, event)
-            if self.seconds > began + deadline + 1.0 and late:
+            if self.seconds > began + after and late:
                 lab.api.trades.append(late.pop())
             return ended
 
-    deadline = lab.pipeline().budgets.freshness_seconds
     lab.clock = Showing(lab.clock.seconds)
     began = lab.clock.seconds + 60
 
-    document = audited(lab, tmp_path, 11, 90)
+    document = audited(lab, tmp_path, 11, 90, budgets=Budgets(freshness_seconds=budget))
 
-    assert [("late", "api", 1)] == [
+    assert [(anomaly, "api", 1) for anomaly in anomalies] == [
         (one["anomaly"], one["stage"], one["count"]) for one in document["findings"]
     ]
-    assert "fail" == document["verdict"]
+    assert ("fail" if anomalies else "pass") == document["verdict"]
 
 
 def test_a_stage_that_is_down_is_the_pipelines_failure(lab: Lab, tmp_path: Path) -> None:

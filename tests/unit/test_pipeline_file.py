@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from k2chaos.errors import PipelineFileError, UsageError
-from k2chaos.pipeline_file import UNSET, find_pipeline_file, load_pipeline
+from k2chaos.pipeline_file import UNSET, find_pipeline_file, load_outline, load_pipeline
 from tests.fakes.pipelines import ROOT, SECRETS, lab_tree
 
 
@@ -110,6 +110,19 @@ def test_the_env_file_counts_from_the_pipeline_file_and_the_environment_wins(
     assert found.pipeline.api is not None
     assert "from-environment" == found.pipeline.api.key
     assert {"from-file", "from-environment"} == set(found.secrets)
+
+
+def test_an_outline_needs_no_variable_and_takes_those_that_are_set(tmp_path: Path) -> None:
+    (tmp_path / "own.env").write_text("PROJECT=ours\n")
+    tree = lab_tree(env_file="own.env", compose={"project": "${PROJECT}"})
+    tree["api"] = {"url": "${API_URL}/v1", "key": "${NOBODY_KNOWS}"}
+    path = _write(tmp_path, tree)
+
+    outline = load_outline(path, {})
+
+    assert "ours" == outline.compose.project
+    assert "theirs" == load_outline(path, {"PROJECT": "theirs"}).compose.project
+    assert outline.stages == load_pipeline(ROOT / "pipelines" / "lab.yaml", SECRETS).pipeline.stages
 
 
 def test_a_production_must_be_allowed_by_name(tmp_path: Path) -> None:

@@ -16,9 +16,10 @@ CONTROL = {"name": "k2chaos", "provider": {"type": "python", "module": "k2chaos.
 
 
 @pytest.fixture(autouse=True)
-def _secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plan needs none."""
     for name in ("LAB_S3_KEY", "LAB_S3_SECRET", "K2_API_KEY"):
-        monkeypatch.setenv(name, "value")
+        monkeypatch.delenv(name, raising=False)
 
 
 def plan(folder: Path, runtime: FakeRuntime, function: str, *more: Any, **arguments: Any) -> Plan:
