@@ -63,6 +63,8 @@ class Fault(Protocol):
     """The engine's words for its beginning and its end; empty where it has none."""
     lead_seconds: ClassVar[float]
     """How long before its effect `inject` has to be called: what the way there takes."""
+    heal_lead_seconds: ClassVar[float]
+    """The same of `heal`; 0 where nobody says when the effect ended."""
 
     @property
     def tag(self) -> str:

@@ -47,6 +47,7 @@ class FeedFault:
     """What the exchange counts of it."""
     marks: ClassVar[tuple[str, str]] = ("", "")
     lead_seconds: ClassVar[float] = FEED_LEAD_SECONDS
+    heal_lead_seconds: ClassVar[float] = 0.0
 
     target: Endpoint
     longest_seconds: float = field(default=120.0, kw_only=True)

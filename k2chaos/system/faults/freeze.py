@@ -53,6 +53,7 @@ class Freeze:
     tag: str = field(default_factory=new_tag)
     marks: ClassVar[tuple[str, str]] = ("", "")
     lead_seconds: ClassVar[float] = HELPER_LEAD_SECONDS
+    heal_lead_seconds: ClassVar[float] = 0.0
 
     @property
     def landing_seconds(self) -> float:

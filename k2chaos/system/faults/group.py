@@ -32,6 +32,7 @@ class JoinGroup:
     undone_by: ClassVar[str] = "leave the group"
     marks: ClassVar[tuple[str, str]] = ("", "")
     lead_seconds: ClassVar[float] = 0.0
+    heal_lead_seconds: ClassVar[float] = 0.0
 
     target: Endpoint
     longest_seconds: float = 120.0
@@ -87,6 +88,7 @@ class ImpersonateSink:
     undone_by: ClassVar[str] = "leave the group"
     marks: ClassVar[tuple[str, str]] = ("", "")
     lead_seconds: ClassVar[float] = 0.0
+    heal_lead_seconds: ClassVar[float] = 0.0
 
     target: Endpoint
     longest_seconds: float = 120.0

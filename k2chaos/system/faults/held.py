@@ -176,9 +176,9 @@ def _behind(holds: Sequence[Hold], holding: Holding) -> float:
         return 0.0
     first, hold = min(began, key=lambda one: one[0])
     lasted = (holding.clock.now() - first).total_seconds()
-    # The way back is taken to be as long as the way there usually is: how long it was this time
-    # says little of it (an engine that was slow once is not slow twice).
-    return max(0.0, lasted) + (hold.fault.lead_seconds if hold.fault.marks[1] else 0.0)
+    # The way back is taken to be as long as it usually is: how long the way there was this time
+    # says nothing of it (an engine that was slow once is not slow twice).
+    return max(0.0, lasted) + hold.fault.heal_lead_seconds
 
 
 def heal(hold: Hold, holding: Holding, watch_seconds: float = 0.0) -> None:

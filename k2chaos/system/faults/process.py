@@ -17,12 +17,13 @@ _DOWN = frozenset({"exited", "dead", "created", "missing"})
 LANDING_SECONDS = 2.0
 """For how long the engine may go on with a request whose sender is dead."""
 
-PAUSE_LEAD_SECONDS = 0.020
+PAUSE_LEAD_SECONDS = 0.018
+UNPAUSE_LEAD_SECONDS = 0.0145
 KILL_LEAD_SECONDS = 0.075
 HELPER_LEAD_SECONDS = 0.3
 """
 From the call to its effect, estimated from the engine's answering times; the evidence says how
-far off the start was (`start_error_seconds`).
+far off the start was (`start_error_seconds`). Measured by ``benchmarks/timing.py``.
 """
 
 
@@ -41,6 +42,7 @@ class Pause:
     tag: str = field(default_factory=new_tag)
     marks: ClassVar[tuple[str, str]] = ("pause", "unpause")
     lead_seconds: ClassVar[float] = PAUSE_LEAD_SECONDS
+    heal_lead_seconds: ClassVar[float] = UNPAUSE_LEAD_SECONDS
 
     @property
     def landing_seconds(self) -> float:
@@ -83,6 +85,7 @@ class Stop:
     tag: str = field(default_factory=new_tag)
     marks: ClassVar[tuple[str, str]] = ("die", "start")
     lead_seconds: ClassVar[float] = 0.0
+    heal_lead_seconds: ClassVar[float] = 0.0
 
     @property
     def landing_seconds(self) -> float:
@@ -123,6 +126,7 @@ class Kill:
     tag: str = field(default_factory=new_tag)
     marks: ClassVar[tuple[str, str]] = ("die", "start")
     lead_seconds: ClassVar[float] = KILL_LEAD_SECONDS
+    heal_lead_seconds: ClassVar[float] = KILL_LEAD_SECONDS
 
     @property
     def landing_seconds(self) -> float:
@@ -165,6 +169,7 @@ class Restart:
     tag: str = field(default_factory=new_tag)
     marks: ClassVar[tuple[str, str]] = ("die", "start")
     lead_seconds: ClassVar[float] = 0.0
+    heal_lead_seconds: ClassVar[float] = 0.0
 
     @property
     def landing_seconds(self) -> float:
@@ -210,6 +215,7 @@ class Crash:
     tag: str = field(default_factory=new_tag)
     marks: ClassVar[tuple[str, str]] = ("die", "start")
     lead_seconds: ClassVar[float] = HELPER_LEAD_SECONDS
+    heal_lead_seconds: ClassVar[float] = 0.0
 
     @property
     def landing_seconds(self) -> float:

@@ -37,6 +37,7 @@ class PoisonRecords:
     undone_by: ClassVar[str] = "nothing: they stay in the topic, and hold no trade"
     marks: ClassVar[tuple[str, str]] = ("", "")
     lead_seconds: ClassVar[float] = 0.0
+    heal_lead_seconds: ClassVar[float] = 0.0
 
     target: Endpoint
     poison: PoisonKind = "bad-magic"
@@ -86,6 +87,7 @@ class OversizedRecord:
     undone_by: ClassVar[str] = "nothing: where it was taken it stays in the topic, undecodable"
     marks: ClassVar[tuple[str, str]] = ("", "")
     lead_seconds: ClassVar[float] = 0.0
+    heal_lead_seconds: ClassVar[float] = 0.0
 
     target: Endpoint
     size: int = 2_000_000

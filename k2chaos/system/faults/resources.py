@@ -44,6 +44,7 @@ class SqueezeCpu:
     tag: str = field(default_factory=new_tag)
     marks: ClassVar[tuple[str, str]] = ("update", "update")
     lead_seconds: ClassVar[float] = 0.0
+    heal_lead_seconds: ClassVar[float] = 0.0
 
     @property
     def landing_seconds(self) -> float:
@@ -126,6 +127,7 @@ class SqueezeMemory:
     tag: str = field(default_factory=new_tag)
     marks: ClassVar[tuple[str, str]] = ("update", "update")
     lead_seconds: ClassVar[float] = 0.0
+    heal_lead_seconds: ClassVar[float] = 0.0
 
     @property
     def landing_seconds(self) -> float:
@@ -212,6 +214,7 @@ class SqueezeProcesses:
     tag: str = field(default_factory=new_tag)
     marks: ClassVar[tuple[str, str]] = ("update", "update")
     lead_seconds: ClassVar[float] = 0.0
+    heal_lead_seconds: ClassVar[float] = 0.0
 
     @property
     def landing_seconds(self) -> float:

@@ -28,6 +28,7 @@ class ConflictCommits:
     undone_by: ClassVar[str] = "commit no more; the empty snapshots stay in the history"
     marks: ClassVar[tuple[str, str]] = ("", "")
     lead_seconds: ClassVar[float] = 0.0
+    heal_lead_seconds: ClassVar[float] = 0.0
 
     target: Endpoint
     per_second: float = 5.0

@@ -41,6 +41,7 @@ class StarveWrites:
     undone_by: ClassVar[str] = "restore the quota of before, or none"
     marks: ClassVar[tuple[str, str]] = ("", "")
     lead_seconds: ClassVar[float] = 0.0
+    heal_lead_seconds: ClassVar[float] = 0.0
 
     target: Endpoint
     bytes_per_second: float = 1000.0
@@ -116,6 +117,7 @@ class SqueezeRecordSize:
     undone_by: ClassVar[str] = "restore the topic's setting of before, or none"
     marks: ClassVar[tuple[str, str]] = ("", "")
     lead_seconds: ClassVar[float] = 0.0
+    heal_lead_seconds: ClassVar[float] = 0.0
 
     target: Endpoint
     max_bytes: int = 100

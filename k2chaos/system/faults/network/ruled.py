@@ -45,6 +45,7 @@ class Ruled:
     undone_by: ClassVar[str] = "remove the rules, reset the pair's connections once"
     marks: ClassVar[tuple[str, str]] = ("", "")
     lead_seconds: ClassVar[float] = LEAD_SECONDS
+    heal_lead_seconds: ClassVar[float] = 0.0
     place: ClassVar[Place] = FILTER
     lasts_unseen: ClassVar[bool] = False
     """Whether it counts as in effect while its rules and helpers are there, once it was seen."""
