@@ -58,7 +58,8 @@ def audit(pipeline: str | None, *, since: str, until: str | None, as_json: bool)
 
     What is lost, comes twice, differs, was never emitted, or lies in the dead-letter topic is
     named record by record. The evidence goes into a folder under journals/. Exit code 0 pass, 1
-    fail, 3 when a stage could not be read, 2 for a mistake.
+    fail (a stage that refuses or hangs is one), 3 inconclusive (we could not look, or too little
+    flowed), 2 for a mistake.
 
     \b
     Example:

@@ -64,8 +64,8 @@ ANOMALIES: Final[Mapping[Anomaly, Meaning]] = {
     ),
     "phantom": Meaning("A record is there that was never emitted.", _ALL, _READ),
     "late": Meaning(
-        "A record that was not there within the freshness budget after the run, and within as long "
-        "again. What came not even then is lost.",
+        "A record that was not there at the deadline (the freshness budget, from when the stage is "
+        "read) and was there before as long again had passed. What came not even then is lost.",
         _ALL,
         _READ,
     ),

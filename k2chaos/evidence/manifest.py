@@ -45,7 +45,7 @@ def changes_since(folder: Path) -> Iterator[str]:
         yield f"{name}: it was not there when the run ended"
     for name, told in files.items():
         if change := _change(present.get(name), told, may_grow=name in _GROWS):
-            yield f"{name}: {change} since the run ended, by {MANIFEST}"
+            yield f"{name}: {change} since the run ended, says {MANIFEST}"
 
 
 def _files(document: Any) -> Mapping[str, Mapping[str, Any]]:

@@ -150,7 +150,7 @@ def _room_for_value(rule: Mapping[Any, Any], path: str) -> Iterator[str]:
 def _lint_method(tree: Mapping[Any, Any], scope: Scope) -> list[str]:
     method = tree.get("method")
     if method is None:
-        return ["method: is missing; it may be an empty list"]
+        return ["method: is missing; it lists what is done, faults first of all"]
     return _lint_activities(method, "method", scope)
 
 

@@ -110,7 +110,7 @@ def lint_call(
         return [f"{where}.module: k2chaos has no module {module}{hint}"]
     function, mistakes = _function(door, module, provider, where)
     if _KINDS.get(module, kind) != kind:
-        mistakes.append(f"{where}.module: {module} is for a {_KINDS[module]}, this is a {kind}")
+        mistakes.append(f'{where}.module: {module} needs "type": "{_KINDS[module]}", not "{kind}"')
     if function is None:
         return mistakes
     return mistakes + _lint_arguments(function, provider, f"{where}.arguments", scope, extra)
