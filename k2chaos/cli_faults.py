@@ -155,8 +155,5 @@ def _lines(seen: Mapping[str, Any]) -> Iterator[str]:
         yield f"locks on the engine: not seen, {seen['engine_trouble']}"
     if not any(seen[name] for name in ("runs", "open", "unreadable")):
         is_others = any(not lock["abandoned"] for lock in seen["engine_locks"] or ())
-        yield (
-            "no run of yours, and no fault of yours is open"
-            if is_others
-            else ("no run, and no fault is open")
-        )
+        whose = " of yours" if is_others else ""
+        yield f"no run{whose}, and no fault{whose} is open"

@@ -27,7 +27,7 @@ _WORDS: Final[Mapping[str, str]] = {
     r" after validation, not 0$": "",
 }
 """What the library says that reads the values, which knows nothing of files; and what we say."""
-UNSET: Final = "unset"
+_UNSET: Final = "unset"
 """What stands for a variable where only the rest of the file counts."""
 _VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
@@ -72,15 +72,15 @@ def load_pipeline(path: Path, environ: Mapping[str, str] = os.environ) -> Pipeli
         PipelineFileError: All mistakes of the file, each with its path.
         UsageError: The file cannot be read, or names a production that was not allowed.
     """
-    return _load(path, environ, stands_in={})
+    return _load(path, environ, stand_in=None)
 
 
-def _load(path: Path, environ: Mapping[str, str], stands_in: Mapping[str, str]) -> PipelineFile:
-    """The same, with what *stands_in* for variables that nobody set."""
+def _load(path: Path, environ: Mapping[str, str], stand_in: str | None) -> PipelineFile:
+    """The same; a variable that is not set is no mistake where *stand_in* takes its place."""
     text = _read(path)
     tree = _parse(path, text)
-    values = {**stands_in, **_env_file(path, tree), **environ}
-    variables = _Variables(values)
+    values = {**_env_file(path, tree), **environ}
+    variables = _Variables(values, stand_in)
     try:
         resolved = variables.fill(tree, "")
     except RecursionError as error:
@@ -107,8 +107,7 @@ def load_outline(path: Path, environ: Mapping[str, str] = os.environ) -> Pipelin
         PipelineFileError: All mistakes of the file, each with its path.
         UsageError: The file cannot be read, or names a production that was not allowed.
     """
-    unset = dict.fromkeys(_VARIABLE.findall(_read(path)), UNSET)
-    return _load(path, environ, stands_in=unset).pipeline
+    return _load(path, environ, stand_in=_UNSET).pipeline
 
 
 def _read(path: Path) -> str:
@@ -154,12 +153,14 @@ class _Variables:
     Fills in every ``${NAME}``.
 
     Attributes:
-        mistakes: One for each that is not set, at its path.
+        stand_in: What takes the place of one that is not set.
+        mistakes: One for each that is not set and has no stand-in, at its path.
         secrets: The values that came in.
         done: What an anchor named is filled in once, however often it is used.
     """
 
     values: Mapping[str, str]
+    stand_in: str | None = None
     mistakes: list[str] = field(default_factory=list)
     secrets: list[str] = field(default_factory=list)
     done: dict[int, Any] = field(default_factory=dict)
@@ -182,12 +183,12 @@ class _Variables:
         for name in _VARIABLE.findall(text):
             if name in self.values:
                 self.secrets.append(self.values[name])
-            else:
+            elif self.stand_in is None:
                 self.mistakes.append(
                     f"{where}: variable {name} is not set: export it, or put it into env_file "
                     "(`k2chaos lab up` makes the lab's)"
                 )
-        return _VARIABLE.sub(lambda match: self.values.get(match[1], ""), text)
+        return _VARIABLE.sub(lambda match: self.values.get(match[1], self.stand_in or ""), text)
 
 
 def _join(where: str, key: object) -> str:
@@ -212,7 +213,7 @@ def _address_mistakes(
     """Web addresses that are none; one with a variable that is not set is told elsewhere."""
     for (where, written), (_, address) in zip(_addresses(tree), _addresses(resolved), strict=True):
         named = _VARIABLE.findall(written)
-        is_known = all(values.get(name, UNSET) != UNSET for name in named)
+        is_known = all(name in values for name in named)
         if is_known and not _is_web_address(address):
             yield f"{where}: an address such as http://127.0.0.1:8000 is expected"
 

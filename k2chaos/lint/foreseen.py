@@ -12,7 +12,7 @@ from typing import Any, Final
 from k2chaos.evidence.declared import Part, declared
 from k2chaos.lint.arguments import DOORS, import_door
 from k2chaos.pipeline import Pipeline
-from k2chaos.system.faults.catalogue import ACTIONS, kind_of_action
+from k2chaos.system.faults.catalogue import kind_of_provider
 
 _TESTED_BOTH_TIMES: Final = ("default", "continuously")
 """The strategies by which upstream tests the hypothesis before the method and after it."""
@@ -28,7 +28,8 @@ def foreseen(tree: Mapping[Any, Any], pipeline: Pipeline | None) -> tuple[str, .
 
 def _of_faults(tree: Mapping[Any, Any]) -> Iterator[str]:
     is_in_method, is_in_rollbacks = (
-        any(_kind(one) for one in _providers(tree, part)) for part in ("method", "rollbacks")
+        any(kind_of_provider(one) for one in _providers(tree, part))
+        for part in ("method", "rollbacks")
     )
     if is_in_rollbacks:
         yield "fault-outside-method: a fault stands in its rollbacks"
@@ -50,7 +51,7 @@ def _lacking(tree: Mapping[Any, Any], pipeline: Pipeline) -> Iterator[str]:
         for role in (arguments.get("role"), arguments.get("to")):
             if _is_certain(role) and role not in pipeline.services:
                 yield f"role {role}"
-        for stage in (arguments.get("stage"), getattr(_kind(provider), "stage", None)):
+        for stage in (arguments.get("stage"), getattr(kind_of_provider(provider), "stage", None)):
             if _is_certain(stage) and stage not in pipeline.stages:
                 yield f"stage {stage}"
 
@@ -71,11 +72,6 @@ def _arguments(provider: Mapping[Any, Any]) -> Mapping[str, Any]:
         for name, parameter in inspect.signature(function).parameters.items()
     }
     return defaults | (provider.get("arguments") or {})
-
-
-def _kind(provider: Mapping[Any, Any]) -> type[Any] | None:
-    """What kind of fault or injection the provider's action holds; ``None`` for none."""
-    return kind_of_action(str(provider.get("func"))) if provider.get("module") == ACTIONS else None
 
 
 def _providers(tree: Mapping[Any, Any], part: Part) -> Iterator[Mapping[Any, Any]]:

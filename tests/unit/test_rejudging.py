@@ -117,7 +117,9 @@ def test_a_verdict_that_was_touched_differs_and_is_replaced_only_when_told(run: 
 def test_a_stored_verdict_that_is_none_says_nothing(text: str, run: Path) -> None:
     (run / "verdict.json").write_bytes(text.encode("utf-8", "surrogateescape"))
 
-    assert "it says nothing" in printed(rejudge(run))
+    said = printed(rejudge(run))
+    assert "the stored verdict differs at " in said
+    assert ", it says nothing" in said
 
 
 def test_it_is_told_where_two_verdicts_differ(run: Path) -> None:

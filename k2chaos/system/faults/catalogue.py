@@ -59,6 +59,11 @@ def kind_of_action(action: str) -> type[Any] | None:
     return kind_called(action.replace("_", "-"))
 
 
+def kind_of_provider(provider: Mapping[Any, Any]) -> type[Any] | None:
+    """What the *provider* of an activity holds; ``None`` for one that breaks nothing."""
+    return kind_of_action(str(provider.get("func"))) if provider.get("module") == ACTIONS else None
+
+
 def fault_from_json(value: Mapping[str, Any]) -> Fault:
     """
     The fault that `fault_to_json` wrote down.

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
 from k2chaos.errors import UsageError
-from k2chaos.system.faults.catalogue import ACTIONS, kind_of_action
+from k2chaos.system.faults.catalogue import kind_of_provider
 from k2chaos.system.runtime import Runtime
 
 ABILITIES: Final[Mapping[str, str]] = {
@@ -87,7 +87,5 @@ def _faults_of(experiment: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for part in ("method", "rollbacks"):
         for activity in experiment.get(part) or ():
             provider = activity.get("provider") or {}
-            action = str(provider.get("func"))
-            kind = kind_of_action(action) if provider.get("module") == ACTIONS else None
-            if kind is not None:
-                yield action, kind.kind
+            if (kind := kind_of_provider(provider)) is not None:
+                yield str(provider.get("func")), kind.kind
