@@ -21,7 +21,7 @@ from k2chaos.errors import (
 from k2chaos.evidence.ledger import read_ledger
 from k2chaos.evidence.reading import read_run
 from k2chaos.system.faults.held import held, watch
-from k2chaos.system.faults.process import Kill, Pause
+from k2chaos.system.faults.process import Kill, Pause, Stop
 from k2chaos.system.holding import Wish, hold_for
 from k2chaos.system.run import Run
 from k2chaos.system.runtime import Container, ContainerState, Runtime
@@ -276,3 +276,19 @@ def test_an_engine_that_is_kept_awake_does_not_delay_the_start(took: float, tmp_
     assert hold.sent_at is not None
     late = hold.sent_at + timedelta(seconds=Pause.lead_seconds) - begin_at
     assert timedelta() <= late < timedelta(milliseconds=1.1)
+
+
+@pytest.mark.parametrize("kind", [Pause, Stop])
+def test_a_heal_is_sent_before_the_end_by_what_its_way_takes(
+    kind: type[Pause | Stop], tmp_path: Path
+) -> None:
+    clock = FakeClock()
+    runtime = FakeRuntime()
+    target = runtime.add("kafka")
+    holding = replace(fake_holding(runtime, tmp_path), clock=clock)
+
+    with held(kind(target), 20.0, holding) as hold:
+        hold.began_at, began = clock.now(), clock.monotonic()
+        watch([hold], 6.0, holding)
+
+    assert pytest.approx(began + 6.0 - kind.heal_lead_seconds, abs=1e-6) == hold.held_until

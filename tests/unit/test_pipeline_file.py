@@ -121,6 +121,8 @@ def test_an_outline_needs_no_variable_and_takes_those_that_are_set(tmp_path: Pat
     outline = load_outline(path, {})
 
     assert "ours" == outline.compose.project
+    assert outline.api is not None
+    assert "unset/v1" == outline.api.url
     assert "theirs" == load_outline(path, {"PROJECT": "theirs"}).compose.project
     assert outline.stages == load_pipeline(ROOT / "pipelines" / "lab.yaml", SECRETS).pipeline.stages
 
