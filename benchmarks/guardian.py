@@ -13,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import uuid
 from pathlib import Path
 
 import docker
@@ -23,6 +22,7 @@ from rich.progress import track
 
 from k2chaos.evidence.ledger import read_ledger
 from k2chaos.system.engine.address import engine_address
+from tests.contract.containers import throwaway_project
 
 IMAGE = "debian:trixie-slim"
 GIVE_UP_SECONDS = 30.0
@@ -53,7 +53,7 @@ with held(Pause(Container(engine, project, "kafka")), 60.0, holding):
 def main() -> None:
     """Kill, and measure."""
     kills = int(sys.argv[1]) if len(sys.argv) > 1 else 200
-    address, project = engine_address(), f"k2chaos-bench-{uuid.uuid4().hex[:8]}"
+    address, project = engine_address(), throwaway_project()
     client = docker.DockerClient(base_url=address)
     labels = {
         "com.docker.compose.project": project,

@@ -29,13 +29,13 @@ from k2chaos.system.faults.network.delay import DelayPackets, ReorderPackets
 from k2chaos.system.faults.network.duplicate import DuplicatePackets
 from k2chaos.system.faults.network.lossy import LosePackets
 from k2chaos.system.runtime import Container
-from tests.contract.containers import containers, network
+from tests.contract.containers import containers, network, throwaway_project
 from tests.contract.holding import holding_on
 
 PROBES = 20_000
 KNOCKS = 300
 GAP_SECONDS = 0.0005
-PROJECT = "k2chaos-bench-network"
+PROJECT = throwaway_project()
 SERVICES = ("target", "peer")
 PERCENTS = (1.0, 5.0, 20.0, 50.0)
 SHARES = (5.0, 25.0, 50.0)

@@ -21,7 +21,7 @@ from k2chaos.system.engine import DockerRuntime, connect
 from k2chaos.system.faults import Hold, System
 from k2chaos.system.faults.held import held, watch
 from k2chaos.system.runtime import Container
-from tests.contract.containers import containers, network
+from tests.contract.containers import containers, network, throwaway_project
 from tests.contract.holding import holding_on
 from tests.fakes.examples import EXAMPLES, PEER
 
@@ -39,7 +39,7 @@ def main() -> None:
     runtime = connect()
     drawn = Table("fault", "times", "start error p50 / p99 / worst (ms)", "length error (ms)")
     for kind in kinds:
-        target = Container(runtime.engine, f"k2chaos-bench-{kind}", SERVICE)
+        target = Container(runtime.engine, throwaway_project(), SERVICE)
         with (
             network(target.engine, target.project) as joined,
             containers(target.engine, target.project, (SERVICE, PEER), joined),

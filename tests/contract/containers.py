@@ -1,6 +1,7 @@
 """Tiny containers of our own, labelled as Compose would label them."""
 
 import subprocess
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -12,6 +13,11 @@ kept=x; while [ ${#kept} -lt 16000000 ]; do kept=$kept$kept; done
 echo ready
 while :; do sleep 0.01; done"""
 """It holds on to some memory, so that there is something to squeeze."""
+
+
+def throwaway_project() -> str:
+    """Name a Compose project that nobody else has; what a kill leaves of it, `.ci/run` removes."""
+    return f"k2chaos-test-{uuid.uuid4().hex[:8]}"
 
 
 def start_container(  # noqa: PLR0913 - each has a default

@@ -10,7 +10,6 @@ import os
 import subprocess
 import sys
 import threading
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from k2chaos.evidence.reading import RunEvidence, read_run
 from k2chaos.system.engine import DockerRuntime
 from k2chaos.system.engine_lock import LOCK, Mark
 from k2chaos.system.runtime import Container
-from tests.contract.containers import docker, start_container
+from tests.contract.containers import docker, start_container, throwaway_project
 from tests.fakes.api import KEY, FakeApi
 from tests.fakes.exchange import FakeExchange
 from tests.fakes.servers import Answer, Request, serving
@@ -231,7 +230,7 @@ def pipeline(market: Market, project: str) -> dict[str, Any]:
 @contextmanager
 def desk_at(tmp_path: Path, engine: DockerRuntime) -> Iterator[Desk]:
     """A desk in *tmp_path*, until the block ends."""
-    project = f"k2chaos-test-{uuid.uuid4().hex[:8]}"
+    project = throwaway_project()
     names = [start_container(engine.engine, project, one) for one in ("kafka", "kafka-api")]
     folder = tmp_path / "work"
     folder.mkdir()

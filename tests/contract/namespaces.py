@@ -2,13 +2,12 @@
 
 import subprocess
 from collections.abc import Callable, Iterator
-from uuid import uuid4
 
 import pytest
 
 from k2chaos.system.engine import DockerRuntime
 from k2chaos.system.runtime import Container
-from tests.contract.containers import docker, network, start_container
+from tests.contract.containers import docker, network, start_container, throwaway_project
 
 Starter = Callable[[str], Container]
 
@@ -16,7 +15,7 @@ Starter = Callable[[str], Container]
 @pytest.fixture
 def start(engine: DockerRuntime) -> Iterator[Starter]:
     """Starts services of one project in one network, which are removed at the end."""
-    project = f"k2chaos-test-{uuid4().hex[:8]}"
+    project = throwaway_project()
     names: list[str] = []
 
     def one(service: str) -> Container:

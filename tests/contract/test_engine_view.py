@@ -1,7 +1,6 @@
 """The contract of `EngineView`, held against the fake and against a real engine."""
 
 import threading
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,7 +11,7 @@ from k2chaos.errors import ContainerNotFound, EngineUnreachable
 from k2chaos.system.engine import DockerRuntime
 from k2chaos.system.engine.viewing import view
 from k2chaos.system.engine_view import EngineView, Happening
-from tests.contract.containers import docker, start_container
+from tests.contract.containers import docker, start_container, throwaway_project
 from tests.contract.waiting import wait_until
 from tests.fakes.engine_view import FakeEngineView
 
@@ -34,7 +33,7 @@ class Bench:
 @pytest.fixture(params=["fake", "real"])
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     """The fake, then the engine."""
-    project = f"k2chaos-test-{uuid.uuid4().hex[:8]}"
+    project = throwaway_project()
     if request.param == "fake":
         fake = FakeEngineView()
         fake.add("kafka")

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,7 @@ from k2chaos.evidence.ledger import read_ledger
 from k2chaos.system.engine import DockerRuntime
 from k2chaos.system.faults.held import HEAL_DEADLINE_SECONDS
 from k2chaos.system.runtime import Container
-from tests.contract.containers import docker, start_container
+from tests.contract.containers import docker, start_container, throwaway_project
 from tests.contract.waiting import wait_until
 
 CONTROLLER = """
@@ -84,7 +83,7 @@ class Bench:
 
 @pytest.fixture
 def bench(engine: DockerRuntime, tmp_path: Path) -> Iterator[Bench]:
-    project = f"k2chaos-test-{uuid.uuid4().hex[:8]}"
+    project = throwaway_project()
     name = start_container(engine.engine, project)
     bench = Bench(engine, Container(engine.engine, project, "kafka"), tmp_path)
     try:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
@@ -14,7 +13,7 @@ from k2chaos.system.faults import System
 from k2chaos.system.faults.freeze import Freeze
 from k2chaos.system.faults.held import held
 from k2chaos.system.runtime import Container
-from tests.contract.containers import docker, start_container
+from tests.contract.containers import docker, start_container, throwaway_project
 from tests.contract.holding import holding_on
 from tests.contract.waiting import wait_until
 
@@ -24,7 +23,7 @@ Starter = Callable[..., Container]
 @pytest.fixture
 def start(engine: DockerRuntime) -> Iterator[Starter]:
     """Starts containers of one project, which are removed at the end."""
-    project = f"k2chaos-test-{uuid4().hex[:8]}"
+    project = throwaway_project()
     names: list[str] = []
 
     def one(script: str = "", limits: tuple[str, ...] = ()) -> Container:

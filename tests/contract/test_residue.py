@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from k2chaos.system.engine import DockerRuntime
-from tests.contract.containers import docker, start_container
+from tests.contract.containers import docker, start_container, throwaway_project
 from tests.contract.exchange_process import Exchange, running_exchange
 from tests.fakes.examples import EXAMPLES, FEED_EXAMPLES
 from tools.residue import oracle
 from tools.residue.boundaries import BOUNDARIES, Boundary
-from tools.residue.trials import project_name, run_trial
+from tools.residue.trials import run_trial
 from tools.residue.victim import Trial
 
 KINDS = {*EXAMPLES, *FEED_EXAMPLES}
@@ -39,7 +39,7 @@ def test_a_run_that_is_killed_leaves_nothing_broken(engine: DockerRuntime) -> No
         strict=False,
     )
     trials = [
-        Trial(kind, boundary, dies, seed, engine.engine, project_name(), Path())
+        Trial(kind, boundary, dies, seed, engine.engine, throwaway_project(), Path())
         for kind, boundary, dies, seed in turns
     ]
     with ThreadPoolExecutor(3) as pool:
@@ -51,7 +51,7 @@ def test_a_run_that_is_killed_leaves_nothing_broken(engine: DockerRuntime) -> No
 
 @pytest.fixture
 def container(engine: DockerRuntime) -> Iterator[str]:
-    identifier = start_container(engine.engine, project_name())
+    identifier = start_container(engine.engine, throwaway_project())
     try:
         yield identifier
     finally:

@@ -25,7 +25,7 @@ from k2chaos.system.faults.held import held, held_together, new_hold, watch
 from k2chaos.system.faults.process import Pause, Stop
 from k2chaos.system.faults.resources import SqueezeCpu
 from k2chaos.system.runtime import Container, HelperCall, Runtime
-from tests.contract.containers import IMAGE, docker, network, start_container
+from tests.contract.containers import IMAGE, docker, network, start_container, throwaway_project
 from tests.contract.holding import holding_on
 from tests.contract.waiting import wait_until
 from tests.fakes.examples import BETWEEN, EXAMPLES, PEER
@@ -55,7 +55,7 @@ class Bench:
 @pytest.fixture(scope="module")
 def joined(engine: DockerRuntime) -> Iterator[str]:
     """A network for the containers of all benches."""
-    with network(engine.engine, f"k2chaos-test-{uuid.uuid4().hex[:8]}") as name:
+    with network(engine.engine, throwaway_project()) as name:
         yield name
 
 
@@ -67,7 +67,7 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
         yield Bench(fake, fake.add("kafka", project="k2chaos-test"))
         return
     runtime: DockerRuntime = request.getfixturevalue("engine")
-    project, joined = f"k2chaos-test-{uuid.uuid4().hex[:8]}", request.getfixturevalue("joined")
+    project, joined = throwaway_project(), request.getfixturevalue("joined")
     start_container(runtime.engine, project, network=joined)
     try:
         yield Bench(runtime, Container(runtime.engine, project, "kafka"), joined)
@@ -259,7 +259,7 @@ def test_every_fault_is_seen_and_leaves_nothing_behind(
 @pytest.fixture
 def real(engine: DockerRuntime) -> Iterator[Bench]:
     """The engine alone, and whatever else is started in its project removed at the end."""
-    project = f"k2chaos-test-{uuid.uuid4().hex[:8]}"
+    project = throwaway_project()
     start_container(engine.engine, project)
     try:
         yield Bench(engine, Container(engine.engine, project, "kafka"))
@@ -341,7 +341,7 @@ def test_a_label_that_is_no_number_breaks_nothing(real: Bench) -> None:
 def test_a_squeezed_container_has_the_limit_of_before_again(
     limits: tuple[str, ...], engine: DockerRuntime, tmp_path: Path
 ) -> None:
-    project = f"k2chaos-test-{uuid.uuid4().hex[:8]}"
+    project = throwaway_project()
     name = start_container(engine.engine, project, limits=limits)
     target = Container(engine.engine, project, "kafka")
     holding = holding_on(System(engine), tmp_path)

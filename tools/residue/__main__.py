@@ -21,11 +21,12 @@ from rich.table import Table
 from k2chaos.system.engine import connect
 from k2chaos.system.engine.address import engine_address
 from k2chaos.system.engine.helping import IDLE_FORGOTTEN_SECONDS
+from tests.contract.containers import throwaway_project
 from tests.fakes.examples import DATA_EXAMPLES
 from tools.residue import oracle
 from tools.residue.boundaries import BOUNDARIES
 from tools.residue.places import lab_is_up
-from tools.residue.trials import Result, came_true, project_name, run_trial
+from tools.residue.trials import Result, came_true, run_trial
 from tools.residue.victim import KINDS, Trial
 
 AT_ONCE: Final = 3
@@ -100,7 +101,7 @@ def trials(engine: str, kinds: Sequence[str] = tuple(KINDS)) -> Iterator[Trial]:
         random.Random(turn).shuffle(every)  # noqa: S311
         for number, (kind, boundary, dies) in enumerate(every):
             seed = turn * len(every) + number
-            yield Trial(kind, boundary, dies, seed, engine, project_name(), Path())
+            yield Trial(kind, boundary, dies, seed, engine, throwaway_project(), Path())
 
 
 def table(results: Sequence[Result]) -> Table:

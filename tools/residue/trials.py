@@ -3,7 +3,6 @@
 import shutil
 import tempfile
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -102,8 +101,3 @@ def _state() -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def project_name() -> str:
-    """A Compose project that nobody else has."""
-    return f"k2chaos-test-{uuid.uuid4().hex[:8]}"
