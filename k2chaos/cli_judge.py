@@ -8,7 +8,11 @@ import click
 
 @click.command(short_help="Judge stored runs again, offline; exit by verdict.")
 @click.argument("runs", nargs=-1, required=True, metavar="RUNS...")
-@click.option("--write", is_flag=True, help="Store verdicts that are missing, or that differ.")
+@click.option(
+    "--write",
+    is_flag=True,
+    help="Store verdicts that are missing, or that differ over whole evidence.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of the table.")
 def judge(runs: tuple[str, ...], *, write: bool, as_json: bool) -> int:
     """

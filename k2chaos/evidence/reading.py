@@ -68,6 +68,16 @@ class RunEvidence:
     samples: pa.Table | None = None
     samples_damage: str = ""
 
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The stages of the run's pipeline, in the order of the data; none where it tells none."""
+        return tuple(self.run.get("pipeline", {}).get("stages") or ())
+
+    @property
+    def audited_stages(self) -> tuple[str, ...]:
+        """Those whose records the run answers for; of a run that tells of no stage, the API's."""
+        return tuple(stage for stage in self.stages if stage != "exchange") or ("api",)
+
     def events_named(self, name: str) -> tuple[Mapping[str, Any], ...]:
         """The events called *name*, in their order."""
         return tuple(event for event in self.events if event.get("event") == name)

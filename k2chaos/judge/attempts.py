@@ -53,8 +53,7 @@ def samples_in_order(evidence: RunEvidence) -> Samples | None:
     if evidence.samples is None or not evidence.samples.num_rows:
         return None
     samples = Samples(evidence.samples)
-    stages = evidence.run.get("pipeline", {}).get("stages") or ()
-    return None if any(clock_steps(samples, stages)) else samples
+    return None if any(clock_steps(samples, evidence.stages)) else samples
 
 
 def blind_spans(

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from k2chaos.evidence.finding import Finding
+from k2chaos.evidence.finding import Anomaly, Finding
 from k2chaos.evidence.reading import RunEvidence
 from k2chaos.judge.audit import count_records
 from k2chaos.judge.findings import findings_of
@@ -27,7 +27,6 @@ def verdict_document(evidence: RunEvidence) -> dict[str, Any]:
     findings = findings_of(evidence)
     judgement = judge(evidence, findings)
     pipeline = evidence.run.get("pipeline", {})
-    stages = pipeline.get("stages", [])
     return {
         "schema": SCHEMA,
         "experiment": evidence.run.get("experiment"),
@@ -35,7 +34,7 @@ def verdict_document(evidence: RunEvidence) -> dict[str, Any]:
         "pipeline": pipeline.get("name"),
         "verdict": judgement.outcome,
         "reasons": [{"code": reason.code, "text": reason.text} for reason in judgement.reasons],
-        "not_checked": [stage for stage in STAGES if stage not in stages],
+        "not_checked": [stage for stage in STAGES if stage not in evidence.stages],
         "findings": [finding.to_json() for finding in findings],
         "faults": _held(evidence, "fault"),
         "injections": _held(evidence, "injection"),
@@ -75,9 +74,8 @@ def _facts(event: Mapping[str, Any]) -> dict[str, Any]:
 def _freshness(evidence: RunEvidence, pipeline: Mapping[str, Any]) -> dict[str, Any]:
     """How stale the last stage was over the run: from samples, or else the worst ever measured."""
     budget = pipeline.get("budgets", {}).get("freshness_seconds")
-    stages = pipeline.get("stages") or ()
-    if evidence.samples is not None and stages:
-        ages = Samples(evidence.samples).series(stages[-1], "freshness_seconds").known()
+    if evidence.samples is not None and evidence.stages:
+        ages = Samples(evidence.samples).series(evidence.stages[-1], "freshness_seconds").known()
         if len(ages):
             levels = {"p50": 50, "p99": 99, "max": 100}
             values = {
@@ -105,7 +103,7 @@ def _measured_freshness(evidence: RunEvidence) -> float | None:
 
 
 def _records(evidence: RunEvidence, findings: Sequence[Finding]) -> dict[str, Any]:
-    """How many were expected, seen at each stage, lost, duplicated; ``None``: nobody looked."""
+    """How many were expected, seen at each stage, lost, duplicated; ``None``: nobody knows."""
     window = evidence.window
     counts = (
         {stage: count_records(window, table) for stage, table in evidence.records.items()}
@@ -115,10 +113,13 @@ def _records(evidence: RunEvidence, findings: Sequence[Finding]) -> dict[str, An
     return {
         "expected": window.expected if window else None,
         **counts,
-        "lost": _total(findings, "lost") if counts else None,
-        "duplicated": _total(findings, "duplicated") if counts else None,
+        "lost": _total(evidence, findings, "lost") if counts else None,
+        "duplicated": _total(evidence, findings, "duplicated") if counts else None,
     }
 
 
-def _total(findings: Sequence[Finding], anomaly: str) -> int:
-    return sum(finding.count for finding in findings if finding.anomaly == anomaly)
+def _total(evidence: RunEvidence, findings: Sequence[Finding], anomaly: Anomaly) -> int | None:
+    """As many as were found; none found where a stage was not read is not known to be none."""
+    was_read = {*evidence.audited_stages} <= evidence.records.keys()
+    found = sum(finding.count for finding in findings if finding.anomaly == anomaly)
+    return found if found or was_read else None

@@ -188,14 +188,13 @@ def unread(case: Case) -> Iterator[str]:
     evidence = case.evidence
     names = ("not-audited", "stage-unavailable")
     given_up = {one.get("stage") for name in names for one in evidence.events_named(name)}
-    stages = evidence.run.get("pipeline", {}).get("stages") or ("api",)
-    for stage in stages:
-        if stage not in {"exchange", *evidence.records, *given_up}:
+    for stage in evidence.audited_stages:
+        if stage not in {*evidence.records, *given_up}:
             yield f"{stage}: its records are not in the evidence"
     untold = _untold(evidence.records)
     if not all(untold.values()):  # content is compared
         untold["exchange"] = untold.get("exchange", "exchange" not in given_up)
-        for stage in (one for one in stages if untold.get(one)):
+        for stage in (one for one in evidence.stages if untold.get(one)):
             yield f"{stage}: what its records say is not in the evidence"
     if "topic" in {*evidence.records} - given_up:
         for name, what in _BESIDE.items():

@@ -80,9 +80,9 @@ def _unasked(case: Case, samples: Samples) -> Iterator[str]:
         if case.fault_was_tried:
             yield "the journal does not say when the method ran: nobody knows who looked then"
         return
-    pipeline = case.evidence.run.get("pipeline", {})
-    for stage in pipeline.get("stages") or ():
-        longest = _longest_blind(stage, pipeline.get("sampling") or {})
+    sampling = case.evidence.run.get("pipeline", {}).get("sampling") or {}
+    for stage in case.evidence.stages:
+        longest = _longest_blind(stage, sampling)
         spans = blind_spans(samples, stage, *period, longest)
         if spans:
             begin, end = max(spans, key=lambda one: one[1] - one[0])
@@ -94,8 +94,8 @@ def clock_stepped(case: Case) -> Iterator[str]:
     """Where the clock that all times were taken by went back."""
     if case.evidence.samples is None:
         return
-    stages = case.evidence.run.get("pipeline", {}).get("stages") or ()
-    for stage, moment, step in clock_steps(Samples(case.evidence.samples), stages):
+    samples = Samples(case.evidence.samples)
+    for stage, moment, step in clock_steps(samples, case.evidence.stages):
         yield f"{stage}: the clock went back by {step:.1f} s at {_clock(moment)}"
 
 

@@ -78,13 +78,12 @@ def recoveries(evidence: RunEvidence, name: str) -> list[dict[str, Any] | None]:
 
 def _view(evidence: RunEvidence) -> _View | None:
     """``None`` without samples, or without anything to hold them against."""
-    pipeline = evidence.run.get("pipeline", {})
-    stages = tuple(pipeline.get("stages") or ())
+    stages = evidence.stages
     samples = samples_in_order(evidence)
     if samples is None or not stages:
         return None
     band = steady_band(samples, stages, steady_until(evidence))
-    budget = pipeline.get("budgets", {}).get("freshness_seconds")
+    budget = evidence.run.get("pipeline", {}).get("budgets", {}).get("freshness_seconds")
     return _View(samples, stages, band, budget, _came_back(evidence))
 
 

@@ -24,6 +24,8 @@ from k2chaos.launch.summary import print_summary
 Stored = Literal["same", "differs", "missing"]
 
 VERDICT: Final = "verdict.json"
+_DAMAGED: Final = "evidence-damaged"
+"""The code of the verdict's rule."""
 _SHOWN_PATHS: Final = 5
 
 _SHAPES: Final = (
@@ -57,6 +59,18 @@ class Rejudged:
     said: str | None = None
     differing: tuple[str, ...] = ()
 
+    @property
+    def can_be_stored(self) -> bool:
+        """Not in the place of one that was made while the evidence was whole."""
+        return self.document is not None and (
+            self.stored == "missing"
+            or (self.stored == "differs" and not (self.said and self._is_damaged))
+        )
+
+    @property
+    def _is_damaged(self) -> bool:
+        return any(reason.code == _DAMAGED for reason in self.outcome.reasons)
+
 
 def rejudge(folder: Path) -> Rejudged:
     """Judge the run at *folder*; what is no run, or cannot be judged, is an outcome too."""
@@ -69,7 +83,7 @@ def rejudge(folder: Path) -> Rejudged:
         outcome = with_verdict(replace(outcome, seconds=_took(document)), document)
     except _SHAPES as error:
         text = f"it is not of the shape that this version reads ({type(error).__name__}: {error})"
-        reason = Reason("evidence-damaged", " ".join(text.split()))
+        reason = Reason(_DAMAGED, " ".join(text.split()))
         return Rejudged(replace(outcome, word="inconclusive", reasons=(reason,)))
     outcome = replace(outcome, name=str(document["experiment"] or folder.name))
     stored = _read(folder / VERDICT)
@@ -89,13 +103,13 @@ def verdict_text(document: Mapping[str, Any]) -> str:
 
 def write_verdicts(folders: Sequence[Path], runs: Sequence[Rejudged]) -> None:
     """
-    Put every verdict that is missing or differs into its folder.
+    Put every verdict that can be stored into its folder.
 
     Raises:
         UsageError: A folder cannot be written to.
     """
     for folder, run in zip(folders, runs, strict=True):
-        if run.document is not None and run.stored != "same":
+        if run.document is not None and run.can_be_stored:
             try:
                 write_atomically(folder / VERDICT, verdict_text(run.document))
             except OSError as error:
@@ -134,7 +148,7 @@ def print_json(runs: Sequence[Rejudged], output: TextIO) -> None:
 def _compared(run: Rejudged, *, written: bool) -> str:
     if run.stored == "same":
         return "the stored verdict is the same, byte for byte"
-    kept = "this one is stored now" if written else "--write stores this one"
+    kept = _kept(run, written=written)
     if run.stored == "missing":
         return f"no verdict was stored; {kept}"
     more = len(run.differing) - _SHOWN_PATHS
@@ -142,6 +156,12 @@ def _compared(run: Rejudged, *, written: bool) -> str:
     where = f" at {shown}" if shown else ""
     told = f"the stored verdict differs{where}, it says {run.said or 'nothing'}"
     return f"{ascii(told)[1:-1]}; {kept}"  # the folder may be anybody's
+
+
+def _kept(run: Rejudged, *, written: bool) -> str:
+    if not run.can_be_stored:
+        return "that one stays, for the evidence is damaged"
+    return "this one is stored now" if written else "--write stores this one"
 
 
 def _mistake(folder: Path) -> str:

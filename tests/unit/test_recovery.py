@@ -146,6 +146,8 @@ def test_a_stage_that_refuses_at_the_end_is_told_and_not_taken_for_empty(bench: 
     gather_records(bench.run)
 
     evidence = read_run(bench.run.folder.path)
+    records = verdict_document(evidence)["records"]
+    assert {"expected": 20, "lost": None, "duplicated": None}.items() <= records.items()
     assert ["api"] == [one["stage"] for one in evidence.events_named("stage-unavailable")]
     assert {"exchange"} == evidence.records.keys()
 

@@ -113,6 +113,21 @@ def test_a_verdict_that_was_touched_differs_and_is_replaced_only_when_told(run: 
     )
 
 
+def test_a_verdict_over_whole_evidence_is_never_replaced_by_one_over_damaged(run: Path) -> None:
+    (run / "records" / "api.parquet").write_bytes(b"PAR1")
+    genuine = (run / "verdict.json").read_bytes()
+
+    judged = rejudge(run)
+    write_verdicts([run], [judged])
+
+    assert ("differs", "pass", "inconclusive") == (judged.stored, judged.said, judged.outcome.word)
+    assert genuine == (run / "verdict.json").read_bytes()
+    assert "it says pass; that one stays, for the evidence is damaged" in printed(judged)
+    (run / "verdict.json").unlink()
+    write_verdicts([run], [rejudge(run)])
+    assert "same" == rejudge(run).stored
+
+
 @pytest.mark.parametrize("text", ["[]", "{", '{"verdict": 3}', "\udcff"])
 def test_a_stored_verdict_that_is_none_says_nothing(text: str, run: Path) -> None:
     (run / "verdict.json").write_bytes(text.encode("utf-8", "surrogateescape"))
@@ -388,5 +403,6 @@ def test_over_several_runs_the_worst_decides_and_all_are_judged(run: Path, tmp_p
     assert "Traceback" not in result.stderr
     document = json.loads(k2chaos("judge", "--json", str(failed), folder=tmp_path).stdout)
     assert "inconclusive" == document["runs"][0]["outcome"]
-    assert 3 == k2chaos("judge", "--write", str(failed), folder=tmp_path).returncode
-    assert "same" == rejudge(failed).stored
+    (run / "verdict.json").unlink()
+    assert 3 == k2chaos("judge", "--write", str(run), str(failed), folder=tmp_path).returncode
+    assert ("same", "differs") == (rejudge(run).stored, rejudge(failed).stored)
