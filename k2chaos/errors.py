@@ -31,6 +31,7 @@ the verdict: a usage error is 2, whatever else ends a command is 4 (the tool's o
 verdicts have their own.
 """
 
+import json
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -165,3 +166,18 @@ class Interrupted(RunError):
 
 class LabError(K2ChaosError):
     """The lab did not come up, or did not go down."""
+
+
+def in_words(error: Exception) -> str:
+    """What is wrong with something that was read, for people: no names of Python's own errors."""
+    match error:
+        case KeyError():
+            return f"{error} is missing"
+        case json.JSONDecodeError():
+            return f"it is not JSON ({error})"
+        case OSError():
+            return error.strerror or str(error)
+        case TypeError() | AttributeError() | IndexError() | RecursionError():
+            return "it is not of the shape that is expected"
+        case _:
+            return str(error)

@@ -19,7 +19,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from k2chaos.errors import RunError
+from k2chaos.errors import RunError, in_words
 
 Event = Literal["tried", "active", "healed", "failed"]
 
@@ -204,7 +204,7 @@ def read_ledger(path: Path) -> LedgerReading:
     try:
         lines = path.read_bytes().split(b"\n")
     except OSError as error:
-        return LedgerReading((), (f"{path}: {error}",))
+        return LedgerReading((), (f"{path}: {in_words(error)}",))
     events: list[dict[str, Any]] = []
     unreadable: list[str] = []
     for number, line in enumerate(lines, start=1):
@@ -214,7 +214,7 @@ def read_ledger(path: Path) -> LedgerReading:
         try:
             events.append(_event(line))
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            unreadable.append(f"{path}:{number}: {error!r}")
+            unreadable.append(f"{path}:{number}: {in_words(error)}")
     return LedgerReading(_entries(events, path), tuple(unreadable))
 
 

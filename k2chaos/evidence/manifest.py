@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from k2chaos.errors import in_words
 from k2chaos.evidence.folder import FILES, MANIFEST
 from k2chaos.evidence.state import write_atomically
 
@@ -39,7 +40,7 @@ def changes_since(folder: Path) -> Iterator[str]:
         files = _files(json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
         present = dict(_evidence(folder))
     except (OSError, ValueError, RecursionError) as error:
-        yield f"{MANIFEST}: {error}"
+        yield f"{MANIFEST}: {in_words(error)}"
         return
     for name in sorted(present.keys() - files.keys()):
         yield f"{name}: it was not there when the run ended"
@@ -58,7 +59,7 @@ def _files(document: Any) -> Mapping[str, Mapping[str, Any]]:
             for name, told in document["files"].items()
         }
     except (KeyError, TypeError, AttributeError) as error:
-        message = f"no manifest of ours ({error!r})"
+        message = f"no manifest of ours ({in_words(error)})"
         raise ValueError(message) from error
     odd = [name for name, told in files.items() if type(told["bytes"]) is not int]
     if odd:

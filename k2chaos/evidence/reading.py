@@ -14,6 +14,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from k2chaos.errors import in_words
 from k2chaos.evidence.folder import AT_DEADLINE, AUDIT, MANIFEST
 from k2chaos.evidence.ledger import LedgerReading, read_ledger
 from k2chaos.evidence.manifest import changes_since
@@ -171,7 +172,7 @@ def _read_object(path: Path, damage: list[str]) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        damage.append(f"{path.name}: {error}")
+        damage.append(f"{path.name}: {in_words(error)}")
         return {}
     if not isinstance(value, dict):
         damage.append(f"{path.name}: an object is expected")
@@ -183,14 +184,14 @@ def _read_events(path: Path, damage: list[str]) -> list[dict[str, Any]]:
     try:
         lines = path.read_bytes().splitlines()
     except OSError as error:
-        damage.append(f"{path.name}: {error}")
+        damage.append(f"{path.name}: {in_words(error)}")
         return []
     events = []
     for number, line in enumerate(lines, start=1):
         try:
             events.append(_event(line))
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            damage.append(f"{path.name}:{number}: {error!r}")
+            damage.append(f"{path.name}:{number}: {in_words(error)}")
     lacking = [name for name in _EDGES if all(event["event"] != name for event in events)]
     if lacking and len(events) == len(lines):
         damage.append(f"{path.name}: it does not say that the run {' and '.join(lacking)}")
@@ -210,7 +211,7 @@ def _read_window(path: Path, damage: list[str]) -> Window | None:
     try:
         spans = [{str(key): int(last) for key, last in value[name].items()} for name in _SPANS]
     except (KeyError, AttributeError, TypeError, ValueError) as error:
-        damage.append(f"{path.name}: {error!r}")
+        damage.append(f"{path.name}: {in_words(error)}")
         return None
     return Window(*spans)
 
@@ -221,7 +222,7 @@ def _read_committed(path: Path, damage: list[str]) -> dict[int, int] | None:
     try:
         return {int(one): int(offset) for one, offset in _read_object(path, damage).items()}
     except (TypeError, ValueError) as error:
-        damage.append(f"{path.name}: {error!r}")
+        damage.append(f"{path.name}: {in_words(error)}")
         return None
 
 
@@ -241,6 +242,6 @@ def _read_samples(path: Path) -> tuple[pa.Table | None, str]:
     except FileNotFoundError:
         return None, ""
     except OSError as error:
-        return None, f"{path.name}: {error}"
+        return None, f"{path.name}: {in_words(error)}"
     # In one piece: a batch a quarter of a second makes a thousand pieces, each looked at by itself.
     return samples.combine_chunks(), f"{path.name}: {damage}" if damage else ""

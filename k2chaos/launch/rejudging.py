@@ -82,7 +82,7 @@ def rejudge(folder: Path) -> Rejudged:
         document = verdict_document(read_run(folder))
         outcome = with_verdict(replace(outcome, seconds=_took(document)), document)
     except _SHAPES as error:
-        text = f"it is not of the shape that this version reads ({type(error).__name__}: {error})"
+        text = f"it is not of the shape that this version reads ({error})"
         reason = Reason(_DAMAGED, " ".join(text.split()))
         return Rejudged(replace(outcome, word="inconclusive", reasons=(reason,)))
     outcome = replace(outcome, name=str(document["experiment"] or folder.name))

@@ -116,6 +116,14 @@ def lint_call(
     return mistakes + _lint_arguments(function, provider, f"{where}.arguments", scope, extra)
 
 
+def called_with(function: Callable[..., Any], provider: Mapping[Any, Any]) -> dict[str, Any]:
+    """What *function* is called with by *provider*, defaults included, as it stands in the file."""
+    given = provider.get("arguments")
+    given = given if isinstance(given, Mapping) else {}
+    parameters = inspect.signature(function).parameters.items()
+    return {name: given.get(name, parameter.default) for name, parameter in parameters}
+
+
 def nearest(word: str, words: tuple[str, ...]) -> str:
     """A hint for a word that is not one of *words*."""
     near = difflib.get_close_matches(word, words, n=1)

@@ -5,12 +5,11 @@ Each line begins with the code of the verdict's rule that will say so. Only what
 as it is counts: what a ``${variable}`` will be, nobody knows before the run.
 """
 
-import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from k2chaos.evidence.declared import Part, declared
-from k2chaos.lint.arguments import DOORS, import_door
+from k2chaos.lint.arguments import DOORS, called_with, import_door
 from k2chaos.pipeline import Pipeline
 from k2chaos.system.faults.catalogue import kind_of_provider
 
@@ -65,13 +64,7 @@ def _arguments(provider: Mapping[Any, Any]) -> Mapping[str, Any]:
     if provider.get("type") != "python" or provider.get("module") not in DOORS:
         return {}
     function = getattr(import_door(provider["module"]), str(provider.get("func")), None)
-    if function is None:
-        return {}
-    defaults = {
-        name: parameter.default
-        for name, parameter in inspect.signature(function).parameters.items()
-    }
-    return defaults | (provider.get("arguments") or {})
+    return {} if function is None else called_with(function, provider)
 
 
 def _providers(tree: Mapping[Any, Any], part: Part) -> Iterator[Mapping[Any, Any]]:

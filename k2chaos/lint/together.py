@@ -5,12 +5,11 @@ Only what is certain is a mistake: after an activity of unknown length nothing i
 still held, and the run itself refuses what then overlaps.
 """
 
-import inspect
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from k2chaos.lint.arguments import Scope
+from k2chaos.lint.arguments import Scope, called_with
 from k2chaos.lint.shape import is_number, mappings
 from k2chaos.system.bounds import excluded_by
 from k2chaos.system.faults.catalogue import ACTIONS
@@ -85,15 +84,10 @@ def _arguments(activity: Mapping[Any, Any], scope: Scope) -> Mapping[str, Any] |
     name = provider.get("func")
     if door is None or not isinstance(name, str) or name not in getattr(door, "__all__", ()):
         return None
-    parameters = inspect.signature(getattr(door, name)).parameters
-    if "duration" not in parameters:
+    arguments = called_with(getattr(door, name), provider)
+    if "duration" not in arguments:
         return None  # it waits, for as long as it takes
-    given = provider.get("arguments")
-    given = given if isinstance(given, Mapping) else {}
-    return {
-        key: scope.resolve(given.get(key, parameter.default), "", [])
-        for key, parameter in parameters.items()
-    }
+    return {key: scope.resolve(value, "", []) for key, value in arguments.items()}
 
 
 def _pause(activity: Mapping[Any, Any], name: str, scope: Scope) -> float:

@@ -16,7 +16,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from k2chaos.clock import Clock, SystemClock
-from k2chaos.errors import StageBlind, StageUnavailable
+from k2chaos.errors import StageBlind, StageUnavailable, in_words
 from k2chaos.evidence.freshness import Sighting, advance, newest_of
 from k2chaos.evidence.identity import joined, records_of
 from k2chaos.pipeline import Api, Record
@@ -152,8 +152,8 @@ class ApiClient:
             return records_of(keys, fields, times, names.sequence.prefix, content)
         except (KeyError, TypeError, ValueError, pa.ArrowException) as error:
             message = (
-                f"api: {self.api.url}{self._path}: not an answer of records ({error!r}); check "
-                "api.newest and `record` in the pipeline file"
+                f"api: {self.api.url}{self._path}: not an answer of records ({in_words(error)}); "
+                "check api.newest and `record` in the pipeline file"
             )
             raise StageBlind(message, "undecodable") from error
 

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 import fastavro
 import pyarrow as pa
 
-from k2chaos.errors import StageBlind
+from k2chaos.errors import StageBlind, in_words
 from k2chaos.evidence.freshness import Sighting
 from k2chaos.evidence.identity import number_of, records_of
 from k2chaos.pipeline import Record
@@ -165,7 +165,7 @@ class Decoder:
         except (*_BROKEN_VALUE, fastavro.schema.SchemaParseException) as error:
             message = (
                 f"{tried}: no Avro schema with the fields that the pipeline file's `record` names "
-                f"({error!r}); does topic.registry hold the full base path?"
+                f"({in_words(error)}); does topic.registry hold the full base path?"
             )
             raise StageBlind(message, "undecodable") from error
         self._readings[schema_id] = reading

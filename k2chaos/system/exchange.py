@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from k2chaos.errors import StageBlind
+from k2chaos.errors import StageBlind, in_words
 from k2chaos.evidence.freshness import Emitted
 from k2chaos.evidence.identity import joined, records_of
 from k2chaos.evidence.records import Window
@@ -81,8 +81,9 @@ class ExchangeClient:
             return _ledger(answer)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             message = (
-                f"exchange: GET {self.control_url}/ledger: not a ledger of schema 1 ({error!r}); "
-                "does exchange.control in the pipeline file name an exchange of this version?"
+                f"exchange: GET {self.control_url}/ledger: not a ledger of schema 1 "
+                f"({in_words(error)}); does exchange.control in the "
+                "pipeline file name an exchange of this version?"
             )
             raise StageBlind(message, "undecodable") from error
 
@@ -118,7 +119,9 @@ class ExchangeClient:
                 micros = [int(time) * 1000 for time in times]
                 yield records_of([key] * len(times), list(numbers), micros, "", columns)
             except (KeyError, TypeError, ValueError, pa.ArrowException) as error:
-                message = f"exchange: GET {self.control_url}/trades: not understood ({error!r})"
+                message = (
+                    f"exchange: GET {self.control_url}/trades: not understood ({in_words(error)})"
+                )
                 raise StageBlind(message, "undecodable") from error
             if not times:
                 return
@@ -138,7 +141,7 @@ class ExchangeClient:
         try:
             return _misbehaviour(answer)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            message = f"exchange: GET {self.control_url}/faults: not understood ({error!r})"
+            message = f"exchange: GET {self.control_url}/faults: not understood ({in_words(error)})"
             raise StageBlind(message, "undecodable") from error
 
     def place_order(self, tag: str, order: Mapping[str, Any], until: datetime) -> None:

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from datetime import timedelta
@@ -252,6 +253,9 @@ SPOILT: list[tuple[Callable[[Path], None], str]] = [
     (_removed("window.json"), "too-few-records"),
     (_truncated("window.json", 0.5), "evidence-damaged"),
     (_removed("records/api.parquet"), "not-audited"),
+    (_replaced("window.json", "{}"), "evidence-damaged"),
+    (_replaced("committed.json", "[1]"), "evidence-damaged"),
+    (_replaced("manifest.json", "3"), "evidence-damaged"),
     (_truncated("records/api.parquet", 0.5), "evidence-damaged"),
     (_removed("records/exchange.parquet"), "not-audited"),
     (_emptied("api"), "not-audited"),
@@ -269,6 +273,7 @@ def test_spoilt_evidence_is_inconclusive_by_name(
 
     assert "inconclusive" == judged.outcome.word
     assert code in codes(judged)
+    assert not re.search(r"\w(Error|Exception)\b", printed(judged))
 
 
 @pytest.mark.parametrize(

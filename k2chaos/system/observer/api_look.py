@@ -11,7 +11,7 @@ from itertools import islice, pairwise
 from typing import Any, Final
 
 from k2chaos.clock import Clock
-from k2chaos.errors import StageBlind
+from k2chaos.errors import StageBlind, in_words
 from k2chaos.evidence.freshness import Sighting
 from k2chaos.evidence.identity import number_of
 from k2chaos.evidence.samples import Sample
@@ -129,8 +129,8 @@ class ApiLook:
 
     def _not_understood(self, error: Exception) -> StageBlind:
         message = (
-            f"api: {self.api.url}{self.api.newest}: not an answer of records ({error!r}); check "
-            "api.newest and `record` in the pipeline file"
+            f"api: {self.api.url}{self.api.newest}: not an answer of records ({in_words(error)}); "
+            "check api.newest and `record` in the pipeline file"
         )
         return StageBlind(message, "undecodable")
 
