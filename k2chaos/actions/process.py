@@ -174,7 +174,7 @@ def crash(
     Crash a container's main process from outside; its restart policy brings it back.
 
     SIGKILL from the engine host's PID namespace, as the kernel's out-of-memory killer sends it.
-    Where there is no restart policy the heal starts the container, and the result says so.
+    Where no restart policy acts the heal starts the container, and the result says so.
 
     Args:
         role: Role of the service in the pipeline file.

@@ -123,6 +123,12 @@ class FaultLedger:
         """Something went wrong; the fault stays open until it is healed."""
         self._append("failed", fault_id, at, {"reason": reason})
 
+    def open_entry(self, fault_id: str) -> LedgerEntry | None:
+        """What stands in the state directory's copy of a fault that is open there."""
+        return next(
+            (one for one in read_ledger(self.paths[0]).open if one.fault_id == fault_id), None
+        )
+
     def close(self) -> None:
         """Drop the state directory's copy if nothing in it is open any more."""
         with self._lock:

@@ -7,6 +7,8 @@ from typing import Any, Final
 from k2chaos.errors import Unsupported, UsageError
 from k2chaos.pipeline import ROLES, Pipeline
 from k2chaos.system.amounts import what_is_wrong
+from k2chaos.system.bounds import refuse_forbidden
+from k2chaos.system.faults.catalogue import kind_of_action
 from k2chaos.system.faults.network.delay import what_is_wrong_with_delay, what_is_wrong_with_order
 from k2chaos.system.faults.network.duplicate import what_is_wrong_with_share
 from k2chaos.system.runtime import allowed_services
@@ -33,6 +35,7 @@ def lint_combined(
         yield f"{where}.to: must be another role than role, {values['to']}"
     for role, service in _ENDS:
         yield from _service(values.get(role), values.get(service), f"{where}.{service}", pipeline)
+    yield from _forbidden(func, where, pipeline)
     judge = _AMOUNTS.get(func)
     if judge is not None:
         asked = {name: values.get(name) for name in inspect.signature(judge).parameters}
@@ -40,6 +43,18 @@ def lint_combined(
         wrong = judge(**asked) if is_each_right else None
         if wrong:
             yield f"{where}: {wrong}"
+
+
+def _forbidden(func: str, where: str, pipeline: Pipeline | None) -> Iterator[str]:
+    """Whether a fault without container would touch what the pipeline file forbids."""
+    kind = kind_of_action(func)
+    stage = getattr(kind, "stage", None)
+    if pipeline is None or kind is None or stage is None:
+        return
+    try:
+        refuse_forbidden(pipeline, kind.kind, stage)
+    except UsageError as error:
+        yield f"{where}: {error}"
 
 
 def _service(role: Any, service: Any, where: str, pipeline: Pipeline | None) -> Iterator[str]:

@@ -7,19 +7,43 @@ Pure, and light to import: the linter reads it, and so does the admission of eve
 from collections.abc import Mapping
 from typing import Final
 
+from k2chaos.pipeline import Pipeline
+from k2chaos.system.runtime import allowed_services
+
 LONGEST_START_SECONDS: Final = 3600.0
 """From the call of an action to its effect (`start_after`)."""
 
 _OF_PROCESSES: Final = frozenset({"pause", "stop", "kill", "crash", "restart", "freeze-process"})
+_SINKS_GROUP: Final = "the sink's group"
 _OF_DATA: Final[Mapping[str, str]] = {
     "starve-writes": "the quota of producers",
     "squeeze-record-size": "the largest record",
-    "join-group": "the sink's group",
-    "impersonate-sink": "the sink's group",
+    "join-group": _SINKS_GROUP,
+    "impersonate-sink": _SINKS_GROUP,
 }
 _OF_QUEUES: Final = frozenset(
     {"delay-packets", "reorder-packets", "duplicate-packets", "limit-bandwidth"}
 )
+
+
+_ACTED_ON: Final[Mapping[str, tuple[str, ...]]] = {
+    "exchange": ("exchange",),
+    "topic": ("broker",),
+    "table": ("catalog", "store"),
+}
+
+
+def refuse_forbidden(pipeline: Pipeline, kind: str, stage: str) -> None:
+    """
+    Refuse a fault of *kind*, which acts on a *stage*, where that is what ``limits.never`` lists.
+
+    Raises:
+        UsageError: It is.
+    """
+    of_group = ("sink",) if _OF_DATA.get(kind) == _SINKS_GROUP else ()
+    for role in (*_ACTED_ON[stage], *of_group):
+        if any(role == one for one in pipeline.services):
+            allowed_services(pipeline, role)
 
 
 def excluded_by(kind: str) -> str:

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Protocol
 
-from k2chaos.errors import Unsupported
-from k2chaos.pipeline import Pipeline
 from k2chaos.system.amounts import refuse_bad_amount
+from k2chaos.system.bounds import refuse_forbidden
+from k2chaos.system.endpoints import endpoint_of
 from k2chaos.system.faults import Fault
 from k2chaos.system.faults.steps import HEAL_DEADLINE_SECONDS
 from k2chaos.system.holding import Wish, hold_all
@@ -56,22 +56,9 @@ def longest_of(wish: Wish) -> float:
 def _hold(run: Run, stage: str, made: Callable[[Endpoint], Fault], wish: Wish) -> dict[str, Any]:
     def chosen() -> Iterator[Fault]:
         with run.noting_unsupported():
-            target = _endpoint(run.pipeline, stage)
-        yield made(target)
+            target = endpoint_of(run.pipeline, stage)
+        fault = made(target)
+        refuse_forbidden(run.pipeline, fault.kind, stage)
+        yield fault
 
     return hold_all(run, chosen(), wish)
-
-
-def _endpoint(pipeline: Pipeline, stage: str) -> Endpoint:
-    """Where *pipeline* has the stage; `Unsupported` where it has none."""
-    addresses = {
-        "exchange": pipeline.exchange.control if pipeline.exchange else None,
-        "topic": pipeline.topic.name if pipeline.topic else None,
-        "table": pipeline.table.name if pipeline.table else None,
-    }
-    if (address := addresses[stage]) is None:
-        message = (
-            f"pipeline {pipeline.name} has no {stage}; its stages: {', '.join(pipeline.stages)}"
-        )
-        raise Unsupported(message)
-    return Endpoint(stage, address)

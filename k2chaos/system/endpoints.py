@@ -8,17 +8,23 @@ command, which know of the pipeline only what its file says.
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from k2chaos.errors import Unsupported
+from k2chaos.pipeline import Pipeline
 from k2chaos.pipeline_file import load_pipeline
 from k2chaos.system.exchange import ExchangeClient
 from k2chaos.system.kafka import TopicControl
 from k2chaos.system.kafka.control import KafkaControl
+from k2chaos.system.runtime import Endpoint
 from k2chaos.system.table_control import IcebergControl, TableControl
 
 
 class Endpoints(Protocol):
     """The control surfaces of a pipeline; `Unsupported` where the pipeline has none such."""
+
+    def address(self, stage: str) -> str | None:
+        """Where *stage* is; ``None`` where nobody can tell."""
 
     def exchange(self) -> ExchangeClient:
         """The exchange's control API."""
@@ -33,6 +39,10 @@ class Endpoints(Protocol):
 @dataclass(frozen=True, slots=True)
 class NoEndpoints:
     """Of a pipeline nobody named."""
+
+    def address(self, stage: str) -> str | None:  # noqa: ARG002
+        """Nobody knows."""
+        return None
 
     def exchange(self) -> ExchangeClient:
         """Not known."""
@@ -56,6 +66,10 @@ class FileEndpoints:
     """
 
     path: Path
+
+    def address(self, stage: str) -> str | None:
+        """As the file says it now."""
+        return endpoint_of(load_pipeline(self.path).pipeline, stage).address
 
     def exchange(self) -> ExchangeClient:
         """The exchange's control API; `Unsupported` where the pipeline has no exchange."""
@@ -85,6 +99,27 @@ class FileEndpoints:
 def endpoints_of(path: Path | None) -> Endpoints:
     """Those of the pipeline file at *path*; none where there is no path."""
     return FileEndpoints(path) if path else NoEndpoints()
+
+
+def endpoint_of(pipeline: Pipeline, stage: str) -> Endpoint:
+    """Where *pipeline* has the stage; `Unsupported` where it has none."""
+    exchange, topic, table = pipeline.exchange, pipeline.topic, pipeline.table
+    addresses = {
+        "exchange": exchange.control if exchange else None,
+        "topic": f"{topic.bootstrap}/{topic.name}" if topic else None,
+        "table": f"{_host(table.catalog.get('uri', ''))}/{table.name}" if table else None,
+    }
+    if (address := addresses[stage]) is None:
+        message = (
+            f"pipeline {pipeline.name} has no {stage}; its stages: {', '.join(pipeline.stages)}"
+        )
+        raise Unsupported(message)
+    return Endpoint(stage, address)
+
+
+def _host(address: str) -> str:
+    """Host and port of *address*: what else stands in it may be a secret."""
+    return urlsplit(address).netloc.rpartition("@")[2]
 
 
 def _unnamed(stage: str) -> Unsupported:

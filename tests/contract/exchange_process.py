@@ -45,6 +45,9 @@ class Exchange:
         names = "/".join(f"{symbol.lower()}@trade" for symbol in SYMBOLS)
         return f"http://127.0.0.1:{self.feed_port}/stream?streams={names}"
 
+    def address(self, stage: str) -> str | None:
+        return None
+
     def exchange(self) -> ExchangeClient:
         return ExchangeClient(self.control)
 

@@ -149,6 +149,9 @@ class FakeEndpoints:
     topics: FakeTopicControl
     tables: FakeTableControl
 
+    def address(self, stage: str) -> str | None:
+        return None
+
     def exchange(self) -> ExchangeClient:
         message = "no exchange here"
         raise Unsupported(message)

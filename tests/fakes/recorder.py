@@ -15,8 +15,8 @@ class Recorder:
     Stands before a fake; what it has no word for itself is passed on.
 
     Attributes:
-        touched: Every container that was an argument of a call, or whose process a helper was
-            told of, with the call's name.
+        touched: Every container that was an argument of a call, whose network a helper entered, or
+            whose process a helper was told of, with the call's name.
         listed: Every project that was asked for.
     """
 
@@ -41,6 +41,8 @@ class Recorder:
                     self.touched.add((name, one))
                 if isinstance(one, HelperCall):
                     self._note_processes(name, one)
+                    if one.network_of is not None:
+                        self.touched.add((name, one.network_of))
             return method(*arguments, **named)
 
         return noted

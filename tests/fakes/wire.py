@@ -40,6 +40,7 @@ class WireBroker:
     Attributes:
         quotas: By client id, ``None`` being the default of all; by name, the value.
         fails_with: Kafka's error code for everything that is asked.
+        cuts_off: How many bytes of an answer do not come any more.
         written: The batches that would have been written.
     """
 
@@ -48,6 +49,7 @@ class WireBroker:
     max_bytes: int = 1000
     members: set[tuple[str, str | None]] = field(default_factory=set)
     fails_with: int = 0
+    cuts_off: int = 0
     written: list[bytes] = field(default_factory=list)
 
     @property
@@ -166,7 +168,8 @@ def wire_broker() -> Iterator[WireBroker]:
         def handle(self) -> None:
             (length,) = struct.unpack(">i", self.rfile.read(4))
             answer = broker.answer(self.rfile.read(length))
-            self.wfile.write(struct.pack(">i", len(answer)) + answer)
+            sent = answer[: len(answer) - broker.cuts_off]
+            self.wfile.write(struct.pack(">i", len(answer)) + sent)
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
         broker.address = ("127.0.0.1", server.server_address[1])

@@ -18,6 +18,7 @@ from k2chaos.evidence.ledger import read_ledger
 from k2chaos.evidence.reading import read_run
 from k2chaos.system.amounts import refuse_bad_amount
 from k2chaos.system.disturbing import hold_at_stage, longest_of
+from k2chaos.system.endpoints import endpoint_of
 from k2chaos.system.faults import System, fault_to_json
 from k2chaos.system.faults.catalogue import INJECTIONS, fault_from_json
 from k2chaos.system.faults.group import ImpersonateSink, JoinGroup
@@ -240,7 +241,7 @@ def test_a_pipeline_without_a_topic_has_nothing_to_disturb(tmp_path: Path) -> No
 
 def test_two_of_a_kind_are_refused_for_each_would_restore_the_other(tmp_path: Path) -> None:
     run = fake_run(tmp_path)
-    fault = fault_to_json(StarveWrites(Endpoint("topic", "market.crypto.trades.binance")))
+    fault = fault_to_json(StarveWrites(endpoint_of(run.pipeline, "topic")))
     run.ledger.tried("starve-writes-1", fault, run.clock.now(), at=run.clock.now())
 
     with pytest.raises(UsageError, match="both change the quota of producers of topic"):
@@ -255,3 +256,22 @@ def test_a_number_out_of_bounds_is_refused(value: Any) -> None:
 
 def test_a_thread_of_ours_outlives_its_holding_by_a_minute_at_most() -> None:
     assert longest_of(Wish("sink", 10.0, 5.0)) == 75.0
+
+
+@pytest.mark.parametrize(
+    "service, kind, role",
+    [
+        ("kafka", StarveWrites, "broker"),
+        ("consumer-crypto", JoinGroup, "sink"),
+        ("iceberg-rest", ConflictCommits, "sink"),
+    ],
+)
+def test_what_the_pipeline_file_forbids_is_not_touched_through_its_stage(
+    service: str, kind: Any, role: str, tmp_path: Path
+) -> None:
+    run = fake_run(tmp_path, limits={"never": [service]})
+
+    with pytest.raises(UsageError, match=f"limits.never .* forbids touching {service}"):
+        hold_at_stage(run, kind, Wish(role, 5.0))
+
+    assert () == run.open_faults()

@@ -1,19 +1,26 @@
 """Healing what a dead run left, from the ledger alone."""
 
+import struct
 import threading
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 
 from k2chaos.errors import UsageError
 from k2chaos.evidence.ledger import FaultLedger, read_ledger
 from k2chaos.evidence.state import Holder, PipelineLock, state_directory
+from k2chaos.system.endpoints import FileEndpoints
 from k2chaos.system.faults import System, fault_to_json
+from k2chaos.system.faults.feed import StallFeed
 from k2chaos.system.faults.healing import heal_open, status, sweep
 from k2chaos.system.faults.process import Pause, Stop
-from k2chaos.system.runtime import Verb
+from k2chaos.system.runtime import Container, Endpoint, Verb
 from tests.fakes.clock import FakeClock
+from tests.fakes.exchange import fake_exchange
+from tests.fakes.pipelines import lab_tree
 from tests.fakes.runtime import FakeRuntime
 
 
@@ -176,6 +183,81 @@ def test_a_ledger_is_closed_where_it_was_read_whatever_run_it_names(left: Left) 
 
     assert not renamed.exists()
     assert () == sweep(left.directory, lambda _engine: left.runtime, left.clock)
+
+
+def test_what_goes_wrong_with_one_keeps_no_other_from_being_healed(left: Left) -> None:
+    left.pause_kafka()
+    sink = Container("an engine of its own", "lab", "sink")
+    left.ledger.tried("pause-2", fault_to_json(Pause(sink)), left.clock.now(), at=left.clock.now())
+
+    def connect(engine: str) -> FakeRuntime:
+        if engine == sink.engine:
+            raise struct.error
+        return left.runtime
+
+    healings = sweep(left.directory, connect, left.clock)
+
+    assert {"pause-1": "healed", "pause-2": "failed"} == {
+        one.fault_id: one.outcome for one in healings
+    }
+    assert ["pause-2"] == [one.fault_id for one in read_ledger(left.path).open]
+
+
+def test_one_that_cannot_be_healed_delays_no_other(left: Left) -> None:
+    left.pause_kafka()
+    sink = left.runtime.add("sink")
+    fault = Pause(sink).prepare(System(left.runtime))
+    deadline = left.clock.now() + timedelta(seconds=60)
+    left.ledger.tried("pause-2", fault_to_json(fault), deadline, at=left.clock.now())
+    left.runtime.send(sink, "pause")
+    thawed = threading.Event()
+
+    def broken(container: Container, verb: str) -> bool:
+        if container == sink and verb == "unpause":
+            assert thawed.wait(10.0), "the other was to wait for this one"
+            return True
+        if verb == "unpause":
+            thawed.set()
+        return False
+
+    left.runtime.broken = broken
+    healings = sweep(left.directory, lambda _engine: left.runtime, left.clock)
+
+    assert {"pause-1": "healed", "pause-2": "failed"} == {
+        one.fault_id: one.outcome for one in healings
+    }
+
+
+def test_a_feed_is_not_healed_elsewhere_than_where_it_was_stalled(
+    left: Left, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("K2_API_KEY", "LAB_S3_KEY", "LAB_S3_SECRET"):
+        monkeypatch.setenv(name, "secret")
+    with fake_exchange(BTC=1) as here, fake_exchange(BTC=1) as elsewhere:
+        file = tmp_path / "pipeline.yaml"
+        tree = lab_tree()
+        tree["exchange"]["control"] = here.url
+        file.write_text(yaml.safe_dump(tree))
+        ledger = replace(left.ledger, pipeline_file=file)
+        fault = StallFeed(Endpoint("exchange", here.url)).prepare(
+            System(left.runtime, FileEndpoints(file))
+        )
+        ledger.tried("stall-1", fault_to_json(fault), left.clock.now(), at=left.clock.now())
+        fault.inject(System(left.runtime, FileEndpoints(file)), left.clock.now())
+        tree["exchange"]["control"] = elsewhere.url
+        file.write_text(yaml.safe_dump(tree))
+        (moved,) = sweep(left.directory, lambda _engine: left.runtime, left.clock)
+        file.write_text("pipeline: [")
+        (broken,) = sweep(left.directory, lambda _engine: left.runtime, left.clock)
+        still = read_ledger(left.path).open
+        tree["exchange"]["control"] = here.url
+        file.write_text(yaml.safe_dump(tree))
+        (back,) = sweep(left.directory, lambda _engine: left.runtime, left.clock)
+
+    assert ("failed", True) == (moved.outcome, "put the file back" in moved.detail)
+    assert ("failed", 1) == (broken.outcome, len(still))
+    assert "healed" == back.outcome
+    assert not left.path.exists()
 
 
 def test_a_ledger_that_cannot_be_read_does_not_keep_others_from_being_healed(left: Left) -> None:

@@ -5,6 +5,7 @@ import signal
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from k2chaos.errors import (
 from k2chaos.evidence.ledger import read_ledger
 from k2chaos.system.faults import Fault, System, fault_to_json
 from k2chaos.system.faults.catalogue import FAULTS, INJECTIONS, fault_from_json, kind_of_action
+from k2chaos.system.faults.healing import heal_ledger
 from k2chaos.system.faults.held import Holding, heal, held, held_together, new_hold, watch
 from k2chaos.system.faults.process import Crash, Pause, Stop
 from k2chaos.system.interrupt import SIGNALS
@@ -210,6 +212,74 @@ def test_a_signal_while_the_fault_is_being_injected_heals_it_at_once(tmp_path: P
     assert () == read_ledger(tmp_path / "state.jsonl").open
 
 
+def test_who_is_told_to_end_does_not_wait_for_a_witness(tmp_path: Path) -> None:
+    runtime = FakeRuntime()
+    target = runtime.add("kafka")
+    holding = _holding(runtime, tmp_path)
+
+    def ignore(_container: object, verb: str) -> bool:
+        holding.interrupt.request("the stop condition is met")
+        return verb == "pause"
+
+    runtime.broken = ignore
+    with pytest.raises(Interrupted), held(Pause(target), 1.0, holding):
+        pytest.fail("the body ran")
+
+    assert 1.0 > holding.clock.monotonic()
+    assert () == read_ledger(tmp_path / "state.jsonl").open
+
+
+class _ClockOf(FakeClock):
+    """While somebody waits for long, something happens."""
+
+    def __init__(self, happens: Callable[[FakeClock], None]) -> None:
+        super().__init__()
+        self.happens = happens
+
+    def wait(self, seconds: float, event: threading.Event | None = None) -> bool:
+        if seconds > 20:
+            self.happens(self)
+        return super().wait(seconds, event)
+
+
+def _healed_meanwhile(path: Path, runtime: FakeRuntime) -> Callable[[FakeClock], None]:
+    def heal_all(clock: FakeClock) -> None:
+        (one,) = heal_ledger(path, lambda _engine: runtime, FakeClock(clock.seconds))
+        assert "healed" == one.outcome
+
+    return heal_all
+
+
+def _suspended(_path: Path, _runtime: FakeRuntime) -> Callable[[FakeClock], None]:
+    def sleep(clock: FakeClock) -> None:
+        clock.seconds += 1000.0
+
+    return sleep
+
+
+def _unlinked(path: Path, _runtime: FakeRuntime) -> Callable[[FakeClock], None]:
+    return lambda _clock: path.unlink()
+
+
+@pytest.mark.parametrize("happens", [_healed_meanwhile, _suspended, _unlinked])
+def test_what_nobody_would_heal_any_more_is_not_injected(happens: Any, tmp_path: Path) -> None:
+    runtime = FakeRuntime()
+    target = runtime.add("kafka")
+    holding = _holding(runtime, tmp_path)
+    clock = _ClockOf(happens(tmp_path / "state.jsonl", runtime))
+    holding = replace(holding, clock=clock)
+    begin_at = clock.now() + timedelta(seconds=60)
+
+    with (
+        pytest.raises(FaultNotInjected, match="was not injected: somebody else"),
+        held(Pause(target), 10.0, holding, begin_at),
+    ):
+        pytest.fail("the body ran")
+
+    assert ("pause", "kafka") not in runtime.sent
+    assert () == read_ledger(tmp_path / "state.jsonl").open
+
+
 def test_a_signal_while_several_are_being_injected_heals_them_all(tmp_path: Path) -> None:
     runtime = FakeRuntime()
     targets = [runtime.add("kafka", number=number) for number in (1, 2, 3)]
@@ -259,7 +329,7 @@ def test_a_crash_without_restart_policy_is_started_by_heal_and_says_so(tmp_path:
         assert not runtime.state(target).is_running
 
     assert runtime.state(target).is_running
-    assert "heal (no restart policy)" == hold.witness["healed"]["started_again_by"]
+    assert {"started_again_by": "heal"} == hold.witness["undone"]
 
 
 def test_a_crash_that_the_restart_policy_answers_is_left_to_it(tmp_path: Path) -> None:
@@ -271,7 +341,22 @@ def test_a_crash_that_the_restart_policy_answers_is_left_to_it(tmp_path: Path) -
 
     assert ("start", "kafka") not in runtime.sent
     assert 1 == runtime.state(target).restart_count
-    assert "restart policy" == hold.witness["healed"]["started_again_by"]
+    assert "unless-stopped" == hold.witness["healed"]["restart_policy"]
+    assert "undone" not in hold.witness
+
+
+@pytest.mark.parametrize("policy", ["unless-stopped", "on-failure"])
+def test_a_crash_that_no_restart_policy_answers_any_more_is_started_by_heal(
+    policy: str, tmp_path: Path
+) -> None:
+    runtime = FakeRuntime()
+    target = runtime.add("kafka", policy=policy)
+
+    with held(Crash(target), 1.0, _holding(runtime, tmp_path)) as hold:
+        runtime.send(target, "kill")  # as an engine that was restarted leaves it, or no try is left
+
+    assert runtime.state(target).is_running
+    assert {"started_again_by": "heal"} == hold.witness["undone"]
 
 
 def test_a_crash_is_not_sent_to_a_process_that_took_the_old_number(tmp_path: Path) -> None:

@@ -237,12 +237,21 @@ def test_silence_and_dropped_packets_prove_a_partition_only_together(
     )
 
 
-def test_packets_of_which_none_was_dropped_prove_no_loss() -> None:
+@pytest.mark.parametrize(
+    "percent, dropped, came, expected",
+    [(10, 0, 5000, False), (10, 1, 5000, False), (10, 470, 5000, True), (10, 900, 5000, False),
+     (90, 1, 100_000, False), (0.1, 3, 1000, True), (100, 40, 40, True), (10, 1, 8, True)],
+)  # fmt: skip
+def test_a_loss_is_proven_by_the_share_that_was_asked_as_far_as_chance_allows(
+    percent: float,
+    dropped: int,
+    came: int,
+    expected: bool,  # noqa: FBT001
+) -> None:
     sink, broker = _two(FakeRuntime())
-    fault = LosePackets(sink, (broker,))
+    fault = LosePackets(sink, (broker,), percent=percent)
 
-    assert not fault.is_struck(Counted(0, 5000), {"kafka": {"answered_ms": None}})
-    assert fault.is_struck(Counted(1, 5000), {"kafka": {"answered_ms": 0.1}})
+    assert expected == fault.is_struck(Counted(dropped, came), {"kafka": {"answered_ms": 0.1}})
 
 
 def test_a_peer_whose_watcher_has_said_nothing_yet_proves_nothing(tmp_path: Path) -> None:

@@ -75,6 +75,16 @@ def test_what_kafka_refuses_is_said_with_its_code(broker: WireBroker, wire: Wire
             ask()
 
 
+def test_a_broker_that_dies_in_the_middle_of_its_answer_is_no_answer(
+    broker: WireBroker, wire: Wire
+) -> None:
+    broker.quotas[None] = {RATE: 10.0}
+    broker.cuts_off = 5
+
+    with pytest.raises(TargetNotReady, match="in the middle of its answer"):
+        wire.byte_rate("")
+
+
 def test_a_broker_that_is_not_there_is_no_answer() -> None:
     with wire_broker() as gone:
         address = gone.bootstrap

@@ -6,11 +6,13 @@ alive (its pipeline's lock is free, or held by another run). A sweep heals aband
 an explicit heal takes what it is told.
 """
 
+import itertools
+import struct
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from k2chaos.clock import Clock
 from k2chaos.errors import K2ChaosError, UsageError
@@ -24,10 +26,24 @@ from k2chaos.evidence.ledger import (
 from k2chaos.evidence.state import Holder, held_pipelines
 from k2chaos.system.endpoints import endpoints_of
 from k2chaos.system.faults import Fault, Hold, System
+from k2chaos.system.faults.at_once import at_once
 from k2chaos.system.faults.catalogue import fault_from_json
-from k2chaos.system.faults.held import Holding, heal
+from k2chaos.system.faults.held import Holding, heal, require_same_place
 from k2chaos.system.interrupt import Interrupt
 from k2chaos.system.runtime import Container, Runtime
+
+_UNFORESEEN: Final = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+"""A mistake of ours about an answer: it keeps no other fault from being healed, nor a guardian from
+trying again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +146,19 @@ def _heal_all(
     connect: Callable[[str], Runtime],
     clock: Clock,
 ) -> tuple[Healing, ...]:
-    # The last one injected is undone first: faults of one container may lie upon each other.
-    return tuple(_heal_one(entry, connect, clock) for entry in reversed([*entries]))
+    # The last one injected is undone first: faults of one target may lie upon each other. What is
+    # elsewhere does not wait for it: one that cannot be healed is tried for a minute.
+    stacks: dict[str, list[LedgerEntry]] = {}
+    for entry in reversed([*entries]):
+        stacks.setdefault(str(entry.fault.get("target")), []).append(entry)
+    healings: dict[str, list[Healing]] = {target: [] for target in stacks}
+
+    def heal_stack(target: str) -> None:
+        for entry in stacks[target]:
+            healings[target].append(_heal_one(entry, connect, clock))
+
+    at_once(heal_stack, [*stacks])
+    return tuple(itertools.chain.from_iterable(healings.values()))
 
 
 def _still_landing(entry: LedgerEntry, fault: Fault, clock: Clock) -> float:
@@ -155,9 +182,11 @@ def _heal_one(entry: LedgerEntry, connect: Callable[[str], Runtime], clock: Cloc
         hold = Hold(entry.fault_id, fault, clock.now())
         engine = fault.target.engine if isinstance(fault.target, Container) else ""
         system = System(connect(engine), endpoints_of(entry.pipeline_file))
+        require_same_place(fault, system)  # at once: nothing that is edited now is waited for
         holding = Holding(system, ledger, clock, Interrupt(threading.Event()))
         heal(hold, holding, _still_landing(entry, fault, clock))
-    except K2ChaosError as error:
-        return Healing(entry.fault_id, kind, target, "failed", str(error))
+    except (K2ChaosError, *_UNFORESEEN) as error:
+        said = str(error) if isinstance(error, K2ChaosError) else repr(error)
+        return Healing(entry.fault_id, kind, target, "failed", said)
     drop_when_done(state_copy)
     return Healing(entry.fault_id, kind, target, "healed", f"{hold.heal_seconds:.2f} s")

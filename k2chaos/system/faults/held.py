@@ -20,11 +20,19 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from k2chaos.clock import Clock
-from k2chaos.errors import EngineUnreachable, FaultError, FaultNotHealed, RunError, TargetError
-from k2chaos.system.faults import Fault, Hold, id_of
+from k2chaos.errors import (
+    FaultError,
+    FaultNotHealed,
+    RunError,
+    StageError,
+    TargetError,
+    UsageError,
+)
+from k2chaos.system.faults import Fault, Hold, System, id_of
 from k2chaos.system.faults.at_once import at_once
 from k2chaos.system.faults.steps import HEAL_DEADLINE_SECONDS, Holding
 from k2chaos.system.patience import patiently
+from k2chaos.system.runtime import Endpoint
 
 logger = logging.getLogger("chaostoolkit")
 
@@ -40,7 +48,8 @@ __all__ = [
     "watch",
 ]
 
-_CURABLE = (TargetError, EngineUnreachable, FaultError)
+_CURABLE = (TargetError, UsageError, FaultError, StageError)
+"""What may be over in a moment: an engine that is silent, a pipeline file that is being edited."""
 _LOOK_SECONDS = 0.5
 _SHORTEST_SECONDS = 0.005
 _BREATH_SECONDS = 0.001
@@ -197,6 +206,7 @@ def heal(hold: Hold, holding: Holding, watch_seconds: float = 0.0) -> None:
     sent_at = clock.now()
 
     def once() -> None:
+        require_same_place(fault, holding.system)
         steps.undo(hold, holding)
         steps.see_gone(hold, holding)
 
@@ -206,7 +216,7 @@ def heal(hold: Hold, holding: Holding, watch_seconds: float = 0.0) -> None:
             clock.wait(0.1)
             if _patiently(lambda: fault.observe(holding.system), clock).active:
                 _patiently(once, clock)
-    except (TargetError, EngineUnreachable, FaultError) as error:
+    except _CURABLE as error:
         with contextlib.suppress(RunError):  # what is loud below matters more than its record
             holding.ledger.failed(hold.fault_id, str(error), at=clock.now())
         message = (
@@ -222,6 +232,24 @@ def heal(hold: Hold, holding: Holding, watch_seconds: float = 0.0) -> None:
     except RunError as error:
         logger.error("%s of %s is healed, but %s", fault.kind, fault.target, error)
         raise
+
+
+def require_same_place(fault: Fault, system: System) -> None:
+    """
+    Refuse to heal a fault of feed, topic or table elsewhere than where it was injected.
+
+    Raises:
+        FaultNotHealed: The pipeline file names another place by now.
+        UsageError: The pipeline file cannot be read.
+    """
+    if isinstance(fault.target, Endpoint):
+        now = system.endpoints.address(fault.target.stage)
+        if now is not None and not f"/{now}".endswith(f"/{fault.target.address}"):
+            message = (
+                f"it is at {fault.target.address}, and the pipeline file says {now} by now: "
+                "put the file back, then heal"
+            )
+            raise FaultNotHealed(message)
 
 
 def _patiently(once: Callable[[], _T], clock: Clock) -> _T:

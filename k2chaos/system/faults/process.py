@@ -5,6 +5,7 @@ Witness of all of them: the engine's own account of the container (status, start
 process, restart count), asked anew each time; never the answer to the call that injected.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, ClassVar, Self
@@ -201,13 +202,13 @@ class Crash:
     segmentation fault or the kernel's out-of-memory killer would: the restart policy acts.
 
     Witness: the main process of before is gone, or the start time or restart count moved. Heal
-    waits for the restart policy and starts the container only where there is none (the evidence
-    says which); gone when a main process runs again.
+    waits for the restart policy and starts the container only where there is none, or where it has
+    given up (the evidence says which); gone when a main process runs again.
     """
 
     kind: ClassVar[str] = "crash"
     does: ClassVar[str] = "SIGKILL of the main process from outside"
-    undone_by: ClassVar[str] = "the restart policy; started by heal where there is none"
+    undone_by: ClassVar[str] = "the restart policy; started by heal where it does not act"
     target: Container
     pid_before: int = 0
     started_before: datetime | None = None
@@ -249,13 +250,12 @@ class Crash:
     def observe(self, system: System) -> Witnessed:
         """Struck once the main process is another, or none."""
         witnessed = _restarted(system, self.target, self.started_before)
-        healer = "heal (no restart policy)" if self.restart_policy == "no" else "restart policy"
-        return replace(witnessed, seen={**witnessed.seen, "started_again_by": healer})
+        return replace(witnessed, seen={**witnessed.seen, "restart_policy": self.restart_policy})
 
-    def heal(self, system: System) -> None:
-        """Start it only where no restart policy will."""
-        if self.restart_policy == "no":
-            bring_up(system, self.target)
+    def heal(self, system: System) -> Mapping[str, Any] | None:
+        """Start it where no restart policy will: one that is about to act says ``restarting``."""
+        is_started = bring_up(system, self.target)
+        return {"started_again_by": "heal"} if is_started else None
 
 
 def require_running(system: System, target: Container, kind: str) -> ContainerState:
@@ -281,10 +281,12 @@ def _restarted(system: System, target: Container, before: datetime | None) -> Wi
     return Witnessed(struck, not state.is_running, _facts(state))
 
 
-def bring_up(system: System, target: Container) -> None:
-    """Start *target*, if it is down."""
-    if system.runtime.state(target).status in _DOWN:
+def bring_up(system: System, target: Container) -> bool:
+    """Start *target*, if it is down; whether it was."""
+    is_down = system.runtime.state(target).status in _DOWN
+    if is_down:
         system.runtime.send(target, "start")
+    return is_down
 
 
 def _facts(state: ContainerState) -> dict[str, Any]:

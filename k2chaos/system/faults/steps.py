@@ -45,10 +45,11 @@ def watch_over(_hold: Hold, holding: "Holding") -> None:
 
 
 def inject(hold: Hold, holding: "Holding") -> None:
-    """Wait for its instant, less what the way takes, and inject it."""
+    """Wait for its instant, less what the way takes, and inject it, unless it was given up."""
     fault, clock = hold.fault, holding.clock
     if hold.begin_at is not None:
         _wait_for(hold.begin_at - timedelta(seconds=fault.lead_seconds), fault, holding)
+    _refuse_given_up(hold, holding)
     logger.info("injecting %s into %s", fault.kind, fault.target)
     hold.sent_at = clock.now()
     started = clock.monotonic()
@@ -65,11 +66,13 @@ def witness(hold: Hold, holding: "Holding") -> None:
     """Wait until the witness sees it; `FaultNotInjected` where it never does."""
     fault, clock = hold.fault, holding.clock
     started = clock.monotonic()
-    witnessed = _look_until(fault, holding, lambda seen: seen.struck)
+    requested = holding.interrupt.requested
+    witnessed = _look_until(fault, holding, lambda seen: seen.struck or requested.is_set())
     hold.injected_at = clock.now()
     hold.inject_seconds += clock.monotonic() - started
     hold.witness["injected"] = dict(witnessed.seen)
     if not witnessed.struck:
+        holding.interrupt.refuse_when_requested()  # nobody waits for a witness then
         message = (
             f"{fault.kind} of {fault.target} was asked for, and nothing refused it, but "
             f"{WITNESS_DEADLINE_SECONDS:g} s later nothing of it can be seen: {hold.witness}"
@@ -176,6 +179,23 @@ def _wait_for(instant: datetime, fault: Fault, holding: Holding) -> None:
             with contextlib.suppress(TargetError, EngineUnreachable):
                 holding.system.runtime.state(fault.target)
             took = max(took, clock.monotonic() - began)
+
+
+def _refuse_given_up(hold: Hold, holding: Holding) -> None:
+    """
+    Refuse what nobody would heal any more: an entry that was closed meanwhile, or is overdue.
+
+    Somebody may have healed all that was open while this fault waited for its instant, and this
+    process may have been suspended.
+    """
+    entry = holding.ledger.open_entry(hold.fault_id)
+    if entry is None or holding.clock.now() > entry.deadline:
+        why = "closed it meanwhile" if entry is None else "may heal it by now: it is overdue"
+        message = (
+            f"{hold.fault.kind} of {hold.fault.target} was not injected: somebody else {why} "
+            "(`k2chaos heal`, `k2chaos stop`, or the guardian)"
+        )
+        raise FaultNotInjected(message)
 
 
 def _marked(hold: Hold, holding: Holding, action: str, since: datetime) -> datetime | None:

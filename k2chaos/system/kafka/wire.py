@@ -148,7 +148,11 @@ class Wire:
             connection.sendall(struct.pack(">i", len(request)) + request)
             with connection.makefile("rb") as stream:
                 (length,) = struct.unpack(">i", stream.read(4))
-                return Answer(stream.read(length)[4:])
+                answer = stream.read(length)
+            if len(answer) < length:
+                message = "it died in the middle of its answer"
+                raise ConnectionError(message)
+            return Answer(answer[4:])
 
     def _connected(self, address: Address | None) -> socket.socket:
         trouble: OSError | None = None
