@@ -53,10 +53,10 @@ def _tell_unreadable() -> bool:
     from k2chaos.evidence.ledger import read_state_ledgers
     from k2chaos.evidence.state import state_directory
 
-    places = read_state_ledgers(state_directory()).unreadable
-    for place in places:
-        click.echo(f"unreadable: {place}: was it a fault? Look at it, undo it by hand, remove it")
-    return bool(places)
+    doubts = read_state_ledgers(state_directory()).doubts
+    for doubt in doubts:
+        click.echo(doubt)
+    return bool(doubts)
 
 
 @click.command(short_help="Emergency stop: end running experiments, and heal.")

@@ -17,10 +17,13 @@ def sweep_abandoned() -> None:
         directory = state_directory()
         if not any((directory / "faults").glob("*.jsonl")):
             return
+        from k2chaos.evidence.ledger import read_state_ledgers
         from k2chaos.system.engine import connect
         from k2chaos.system.faults.healing import sweep
 
         for one in sweep(directory, connect, SystemClock()):
             sys.stderr.write(f"k2chaos: {one.kind} of {one.target}: {one.outcome} {one.detail}\n")
+        for doubt in read_state_ledgers(directory).doubts:
+            sys.stderr.write(f"k2chaos: {doubt}\n")
     except K2ChaosError as error:
         sys.stderr.write(f"k2chaos: could not look for open faults: {error}\n")

@@ -79,6 +79,12 @@ class LedgerReading:
         """Those not yet healed."""
         return tuple(entry for entry in self.entries if entry.is_open)
 
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What to do about each line that could not be read: only a person can tell."""
+        advice = "was it a fault? Look at it, undo it by hand, remove it"
+        return tuple(f"unreadable: {line}: {advice}" for line in self.unreadable)
+
 
 @dataclass(frozen=True, slots=True)
 class FaultLedger:

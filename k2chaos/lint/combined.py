@@ -36,6 +36,10 @@ def lint_combined(
     for role, service in _ENDS:
         yield from _service(values.get(role), values.get(service), f"{where}.{service}", pipeline)
     yield from _forbidden(func, where, pipeline)
+    count = values.get("count")
+    if pipeline and isinstance(count, int) and count > pipeline.limits.faults_at_once:
+        limit = f"limits.faults_at_once, {pipeline.limits.faults_at_once}"
+        yield f"{where}.count: {count} at once is above {limit}"
     judge = _AMOUNTS.get(func)
     if judge is not None:
         asked = {name: values.get(name) for name in inspect.signature(judge).parameters}

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from k2chaos.lint.arguments import Scope, called_with
 from k2chaos.lint.shape import is_number, mappings
-from k2chaos.system.bounds import excluded_by
+from k2chaos.system.bounds import not_shared
 from k2chaos.system.faults.catalogue import ACTIONS
 
 _AGES: Final = 1e9
@@ -20,18 +20,19 @@ _LENGTHS: Final = ("start_after", "duration", "grace")
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """A fault of the method: what it has to itself, where, and until when (from the start)."""
+    """A fault of the method: of which kind, where, and until when (from the start)."""
 
     path: str
-    what: str
+    kind: str
     role: Any
     service: Any
     until: float
 
-    def clashes_with(self, other: "_Held") -> bool:
-        """Whether both need the same of a container."""
+    def not_shared_with(self, other: "_Held") -> str:
+        """What both need of one container; empty where there is nothing."""
         same_service = not (self.service and other.service) or self.service == other.service
-        return (self.what, self.role) == (other.what, other.role) and same_service
+        is_one_place = self.role == other.role and same_service
+        return not_shared(self.kind, other.kind) if is_one_place else ""
 
 
 def lint_together(tree: Mapping[Any, Any], scope: Scope) -> Iterator[str]:
@@ -57,11 +58,11 @@ def lint_together(tree: Mapping[Any, Any], scope: Scope) -> Iterator[str]:
 
 def _clashes(held: _Held, open_now: list[_Held]) -> Iterator[str]:
     for one in open_now:
-        if held.what and held.clashes_with(one):
+        if what := held.not_shared_with(one):
             whose = f" of role {held.role}" if held.role else ""
             yield (
                 f"{held.path}: would be held together with {one.path}, and both change "
-                f"{held.what}{whose}: let the one end before the other begins"
+                f"{what}{whose}: let the one end before the other begins"
             )
 
 
@@ -71,8 +72,8 @@ def _held(path: str, activity: Mapping[Any, Any], begins: float, scope: Scope) -
     if arguments is None:
         return None
     known = sum(_seconds(arguments.get(name)) for name in _LENGTHS)
-    what = excluded_by(str(activity["provider"].get("func")).replace("_", "-"))
-    return _Held(path, what, arguments.get("role"), arguments.get("service"), begins + known)
+    kind = str(activity["provider"].get("func")).replace("_", "-")
+    return _Held(path, kind, arguments.get("role"), arguments.get("service"), begins + known)
 
 
 def _arguments(activity: Mapping[Any, Any], scope: Scope) -> Mapping[str, Any] | None:

@@ -15,7 +15,7 @@ from typing import Any
 from k2chaos.errors import UsageError
 from k2chaos.evidence.ledger import LedgerEntry
 from k2chaos.pipeline import Pipeline
-from k2chaos.system.bounds import excluded_by
+from k2chaos.system.bounds import not_shared
 from k2chaos.system.faults import Fault, id_of
 
 _Seen = Mapping[str, Any]
@@ -70,25 +70,25 @@ def _refuse_too_many(
 
 
 def _refuse_clashes(new: Mapping[str, _Seen], there: Mapping[str, _Seen]) -> None:
-    taken = {place: held for held, one in there.items() if (place := _place(one))}
+    held = dict(there)
     for fault_id, one in new.items():
-        place = _place(one)
-        if place and taken.setdefault(place, fault_id) != fault_id:
-            message = (
-                f"{fault_id} cannot be held while {taken[place]} is: both change {place[0]} of "
-                f"{_impaired(one)}; let the one end before the other begins"
-            )
-            raise UsageError(message)
+        for other_id, other in held.items():
+            is_elsewhere = other_id == fault_id or _place(one) != _place(other)
+            what = "" if is_elsewhere else not_shared(str(one["kind"]), str(other.get("kind")))
+            if what:
+                message = (
+                    f"{fault_id} cannot be held while {other_id} is: both change {what} of "
+                    f"{_impaired(one)}; let the one end before the other begins"
+                )
+                raise UsageError(message)
+        held[fault_id] = one
 
 
 def _place(fault: _Seen) -> tuple[str, ...]:
-    """What the fault has to itself, and where; nothing where it shares everything."""
+    """Where it is; of a container its id says nothing, for that may change."""
     target = fault.get("target", {})
-    what = excluded_by(str(fault.get("kind")))
-    if not what:
-        return ()
     names = ("project", "service", "number") if "service" in target else ("stage", "address")
-    return (what, *(str(target.get(name)) for name in names))
+    return tuple(str(target.get(name)) for name in names)
 
 
 def _impaired(fault: _Seen) -> str:

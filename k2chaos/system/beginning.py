@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 from k2chaos.clock import Clock
 from k2chaos.errors import K2ChaosError, RunError, StageBlind, UsageError
 from k2chaos.evidence.folder import MANIFEST, RunFolder, create_run_folder
-from k2chaos.evidence.ledger import FaultLedger, read_ledger
+from k2chaos.evidence.ledger import FaultLedger, read_ledger, read_state_ledgers
 from k2chaos.evidence.state import Holder, PipelineLock, state_directory
 from k2chaos.pipeline import Pipeline
 from k2chaos.pipeline_file import PipelineFile
@@ -69,7 +69,7 @@ def begin_run(
         RunError: Faults of an earlier run could not be healed; nothing was touched.
         StageError: What stood at the beginning could not be read.
     """
-    directory = state_directory(environ)
+    directory = _trusted(state_directory(environ))
     pipeline = pipeline_file.pipeline
     runtime = engine()
     refuse_impossible(request.experiment, runtime)
@@ -159,6 +159,15 @@ def _state_ledger(directory: Path, run: str) -> Path:
 
 def _guardian(ledger: FaultLedger, runtime: Runtime, folder: RunFolder) -> Guardian:
     return Guardian(ledger.paths[0], runtime.engine, folder.path / "guardian.log", ledger.pipeline)
+
+
+def _trusted(directory: Path) -> Path:
+    """The state directory, unless a line in it may tell of a fault and nobody can read it."""
+    doubts = read_state_ledgers(directory).doubts
+    if doubts:
+        message = f"an earlier run may have left a fault: {'; '.join(doubts)}. Nothing was touched"
+        raise RunError(message)
+    return directory
 
 
 def _heal_leftovers(directory: Path, pipeline: Pipeline, clock: Clock) -> None:

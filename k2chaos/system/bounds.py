@@ -21,6 +21,8 @@ _OF_DATA: Final[Mapping[str, str]] = {
     "join-group": _SINKS_GROUP,
     "impersonate-sink": _SINKS_GROUP,
 }
+_HELD_DOWN: Final = frozenset({"stop", "kill"})
+_DEADLY_SQUEEZES: Final = frozenset({"squeeze-memory", "squeeze-processes"})
 _OF_QUEUES: Final = frozenset(
     {"delay-packets", "reorder-packets", "duplicate-packets", "limit-bandwidth"}
 )
@@ -46,14 +48,25 @@ def refuse_forbidden(pipeline: Pipeline, kind: str, stage: str) -> None:
             allowed_services(pipeline, role)
 
 
-def excluded_by(kind: str) -> str:
+def not_shared(one: str, other: str) -> str:
     """
-    What a fault of *kind* has of its target to itself; empty where it shares everything.
+    What of one target faults of these two kinds cannot both change; empty where they can be held
+    together.
 
     Two that change whether a container's processes run would each heal what the other broke, and
     two squeezes of one resource would each take the other's limit for that of before. Of two
-    queues of one kind a packet passes only one.
+    queues of one kind a packet passes only one. A squeeze that a container may die of starts it
+    when it heals, and would start what another fault holds down.
     """
+    what = excluded_by(one)
+    if what and what == excluded_by(other):
+        return what
+    is_started_again = bool({one, other} & _DEADLY_SQUEEZES and {one, other} & _HELD_DOWN)
+    return "whether it runs" if is_started_again else ""
+
+
+def excluded_by(kind: str) -> str:
+    """What a fault of *kind* has of its target to itself; empty where it shares everything."""
     if kind in _OF_DATA:
         return _OF_DATA[kind]
     if kind in _OF_PROCESSES:

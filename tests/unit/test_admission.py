@@ -10,8 +10,8 @@ import pytest
 from k2chaos.errors import UsageError
 from k2chaos.system.faults.freeze import Freeze
 from k2chaos.system.faults.held import held
-from k2chaos.system.faults.process import Crash, Kill, Pause
-from k2chaos.system.faults.resources import SqueezeCpu
+from k2chaos.system.faults.process import Crash, Kill, Pause, Stop
+from k2chaos.system.faults.resources import SqueezeCpu, SqueezeMemory, SqueezeProcesses
 from k2chaos.system.holding import Wish, hold_for
 from tests.fakes.pipelines import lab_pipeline
 from tests.fakes.runs import fake_run
@@ -68,6 +68,23 @@ def test_what_has_ended_makes_room(tmp_path: Path) -> None:
 
     for _ in range(3):
         hold_for(run, Pause, Wish("sink", 1.0))
+
+
+@pytest.mark.parametrize("squeeze", [SqueezeMemory, SqueezeProcesses])
+@pytest.mark.parametrize("down", [Kill, Stop])
+def test_a_squeeze_would_start_what_another_fault_holds_down(
+    squeeze: Any, down: Any, tmp_path: Path
+) -> None:
+    run = fake_run(tmp_path)
+    (kafka,) = [one for one in run.runtime.containers("k2-lab") if one.service == "kafka"]
+
+    for first, second in ((squeeze(kafka), down(kafka)), (down(kafka), squeeze(kafka))):
+        with (
+            run.admission.of([first], (), run.pipeline),
+            pytest.raises(UsageError, match="both change whether it runs of kafka"),
+            run.admission.of([second], (), run.pipeline),
+        ):
+            pytest.fail("both were let in")
 
 
 @pytest.mark.parametrize("second", [Kill, Crash, Pause, lambda target: Freeze(target, "java")])

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from k2chaos.errors import UsageError
+from k2chaos.errors import RunError, UsageError
+from k2chaos.evidence.state import state_directory
 from k2chaos.pipeline_file import PipelineFile
 from k2chaos.system.beginning import Request, begin_run
 from k2chaos.system.faults.needs import ABILITIES
@@ -25,6 +26,7 @@ from tests.fakes.runtime import FakeRuntime
         ("partition", "netfilter"),
         ("delay_packets", "nfqueue"),
         ("reset_connections", "sock-destroy"),
+        ("reset_connections", "netfilter"),
     ],
 )
 def test_a_run_with_a_fault_that_this_host_cannot_do_is_refused(
@@ -33,19 +35,9 @@ def test_a_run_with_a_fault_that_this_host_cannot_do_is_refused(
     runtime = FakeRuntime(able=frozenset(ABILITIES) - {ability})
     for service in lab_pipeline().all_services:
         runtime.add(service)
-    provider = {"type": "python", "module": "k2chaos.actions", "func": action}
-    experiment = {"method": [{"type": "action", "name": "break it", "provider": provider}]}
-    environ = {"XDG_STATE_HOME": str(tmp_path / "state"), "K2CHAOS_JOURNALS": str(tmp_path / "j")}
 
     with pytest.raises(UsageError) as refusal:
-        begin_run(
-            Request("one", "a claim", experiment),
-            PipelineFile(tmp_path / "lab.yaml", lab_pipeline(), "", ()),
-            FakeClock(),
-            Interrupt(),
-            environ,
-            lambda: runtime,
-        )
+        _begin(action, runtime, tmp_path)
 
     expected = f"{action} cannot be done on this host: {ABILITIES[ability]}. Nothing was touched"
     assert expected == str(refusal.value)
@@ -53,3 +45,28 @@ def test_a_run_with_a_fault_that_this_host_cannot_do_is_refused(
     assert [] == [one for one in tmp_path.rglob("*") if one.is_file()]
     assert not (tmp_path / "j").exists()
     assert not has_run()
+
+
+def test_nothing_is_broken_while_a_ledger_holds_a_line_that_nobody_can_read(tmp_path: Path) -> None:
+    runtime = FakeRuntime()
+    ledger = state_directory({"XDG_STATE_HOME": str(tmp_path / "state")}) / "faults" / "run-1.jsonl"
+    ledger.write_text('{"schema": 1, "event": "tri\n')
+
+    with pytest.raises(RunError, match=r"run-1\.jsonl:1.* undo it by hand"):
+        _begin("pause", runtime, tmp_path)
+
+    assert ([], {}) == (runtime.sent, runtime.marked)
+    assert not has_run()
+
+
+def _begin(action: str, runtime: FakeRuntime, folder: Path) -> None:
+    provider = {"type": "python", "module": "k2chaos.actions", "func": action}
+    experiment = {"method": [{"type": "action", "name": "break it", "provider": provider}]}
+    begin_run(
+        Request("one", "a claim", experiment),
+        PipelineFile(folder / "lab.yaml", lab_pipeline(), "", ()),
+        FakeClock(),
+        Interrupt(),
+        {"XDG_STATE_HOME": str(folder / "state"), "K2CHAOS_JOURNALS": str(folder / "j")},
+        lambda: runtime,
+    )

@@ -181,6 +181,11 @@ MISTAKES: list[tuple[str, Any, str]] = [
         ),
     ),
     (
+        f"{ARGUMENTS}/count",
+        4,
+        "method[0].provider.arguments.count: 4 at once is above limits.faults_at_once, 3",
+    ),
+    (
         f"{ARGUMENTS}/duration",
         "${second}",
         "method[0].provider.arguments.duration: ${second} is not in the experiment's configuration",

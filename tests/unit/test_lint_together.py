@@ -52,6 +52,8 @@ TOGETHER = {
     "in the background by reference": [PAUSE, {"ref": "pause", "background": True}, KILL],
     "two squeezes": [behind(action("squeeze_cpu", "one", role="sink")),
                      action("squeeze_cpu", "two", role="sink", cores=0.2)],
+    "what would start it again": [behind(action("kill", role="sink", duration=20)),
+                                  action("squeeze_memory", role="sink")],
     "two delays": [behind(action("delay_packets", "one", role="sink", to="broker")),
                    action("delay_packets", "two", role="sink", to="registry")],
     "two quotas": [behind(action("starve_writes", "one")), action("starve_writes", "two")],
@@ -64,6 +66,10 @@ APART = {
     "another role": [behind(PAUSE), action("kill", role="source")],
     "a pause that is long enough": [behind(PAUSE), {**KILL, "pauses": {"before": 11}}],
     "a squeeze and a pause": [behind(PAUSE), action("squeeze_cpu", role="sink")],
+    "a restart under a squeeze": [
+        behind(action("squeeze_memory", role="sink", duration=20)),
+        action("restart", role="sink"),
+    ],
     "a delay and a loss": [
         behind(action("delay_packets", role="sink", to="broker")),
         action("lose_packets", role="sink", to="broker"),
@@ -115,3 +121,20 @@ def test_a_start_after_more_than_an_hour_is_refused() -> None:
 
     (mistake,) = lint_experiment({**GOOD, "method": [late]}, lab_pipeline())
     assert "start_after: must lie between 0 and 3600 seconds, not 3601" in mistake
+
+
+@pytest.mark.parametrize(
+    "service, func",
+    [("exchange", "stall_feed"), ("kafka", "starve_writes"), ("kafka", "poison_records"),
+     ("consumer-crypto", "impersonate_sink"), ("iceberg-rest", "conflict_commits")],
+)  # fmt: skip
+def test_what_the_pipeline_file_forbids_is_not_disturbed_through_its_stage(
+    service: str, func: str
+) -> None:
+    tree = {**GOOD, "method": [action(func)]}
+
+    (found,) = lint_experiment(tree, lab_pipeline(limits={"never": [service]}))
+
+    told = f"limits.never of pipeline lab forbids touching {service}"
+    assert f"method[0].provider.arguments: {told}" == found
+    assert () == lint_experiment(tree, lab_pipeline(limits={"never": ["k2-query-api"]}))

@@ -43,7 +43,8 @@ def test_what_the_host_cannot_do_says_why() -> None:
         ("host-pid", {"crash", "freeze_process"}),
         (
             "netfilter",
-            {"partition", "isolate", "lose_packets", "black_hole"} | {"fail_names"},
+            {"partition", "isolate", "lose_packets", "black_hole"}
+            | {"fail_names", "reset_connections"},
         ),
         ("sock-destroy", {"reset_connections"}),
         (

@@ -35,35 +35,34 @@ ABILITIES: Final[Mapping[str, str]] = {
 }
 """What an engine can do, and what it means where it cannot."""
 
-_NEEDS: Final[Mapping[str, str]] = {
-    "squeeze-cpu": "cpu",
-    "squeeze-memory": "memory",
-    "squeeze-processes": "pids",
-    "crash": "host-pid",
-    "freeze-process": "host-pid",
-    "partition": "netfilter",
-    "isolate": "netfilter",
-    "lose-packets": "netfilter",
-    "reset-connections": "sock-destroy",
-    "black-hole": "netfilter",
-    "fail-names": "netfilter",
-    "delay-packets": "nfqueue",
-    "duplicate-packets": "nfqueue",
-    "reorder-packets": "nfqueue",
-    "limit-bandwidth": "nfqueue",
+_NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "squeeze-cpu": ("cpu",),
+    "squeeze-memory": ("memory",),
+    "squeeze-processes": ("pids",),
+    "crash": ("host-pid",),
+    "freeze-process": ("host-pid",),
+    "partition": ("netfilter",),
+    "isolate": ("netfilter",),
+    "lose-packets": ("netfilter",),
+    "reset-connections": ("netfilter", "sock-destroy"),
+    "black-hole": ("netfilter",),
+    "fail-names": ("netfilter",),
+    "delay-packets": ("nfqueue",),
+    "duplicate-packets": ("nfqueue",),
+    "reorder-packets": ("nfqueue",),
+    "limit-bandwidth": ("nfqueue",),
 }
 
 
 def why_not(kind: str, abilities: Collection[str]) -> str:
     """Why an engine with these *abilities* cannot do a fault of *kind*; empty where it can."""
-    need = _NEEDS.get(kind)
-    return ABILITIES[need] if need is not None and need not in abilities else ""
+    missing = (one for one in _NEEDS.get(kind, ()) if one not in abilities)
+    return "; ".join(ABILITIES[one] for one in missing)
 
 
 def abilities_for(experiment: Mapping[str, Any], runtime: Runtime) -> frozenset[str]:
     """Those of the abilities that the faults of *experiment* need which are there; asked once."""
-    kinds = (kind for _, kind in _faults_of(experiment))
-    wanted = {_NEEDS[kind] for kind in kinds if kind in _NEEDS}
+    wanted = {need for _, kind in _faults_of(experiment) for need in _NEEDS.get(kind, ())}
     return runtime.abilities(wanted) if wanted else frozenset()
 
 
