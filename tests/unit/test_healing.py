@@ -15,6 +15,7 @@ from k2chaos.evidence.state import Holder, PipelineLock, state_directory
 from k2chaos.system.endpoints import FileEndpoints
 from k2chaos.system.faults import System, fault_to_json
 from k2chaos.system.faults.feed import StallFeed
+from k2chaos.system.faults.group import ImpersonateSink
 from k2chaos.system.faults.healing import heal_open, status, sweep
 from k2chaos.system.faults.process import Pause, Stop
 from k2chaos.system.runtime import Container, Endpoint, Verb
@@ -183,6 +184,20 @@ def test_a_ledger_is_closed_where_it_was_read_whatever_run_it_names(left: Left) 
 
     assert not renamed.exists()
     assert () == sweep(left.directory, lambda _engine: left.runtime, left.clock)
+
+
+def test_nobody_says_of_an_impostor_that_it_is_gone_while_its_run_lives(left: Left) -> None:
+    fault = ImpersonateSink(Endpoint("topic", "trades"), instance_id="sink-1")
+    left.ledger.tried("it-1", fault_to_json(fault), left.clock.now(), at=left.clock.now())
+
+    with PipelineLock(left.directory, "lab").held_by(Holder("run-1", 42, "now", "")):
+        (one,) = heal_open(left.directory, lambda _engine: left.runtime, left.clock)
+
+    assert ("failed", 1) == (one.outcome, len(read_ledger(left.path).open))
+    assert "process 42 still keeps it up" in one.detail
+    assert "`k2chaos stop` ends the run" in one.detail
+    (one,) = heal_open(left.directory, lambda _engine: left.runtime, left.clock)
+    assert "still keeps it up" not in one.detail
 
 
 def test_what_goes_wrong_with_one_keeps_no_other_from_being_healed(left: Left) -> None:

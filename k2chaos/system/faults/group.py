@@ -78,13 +78,15 @@ class ImpersonateSink:
     again, and then it fences the impostor, which comes back within a second or two.
 
     Witness: the coordinator lists the name, and the id that it gave to the impostor stands under
-    it. Healed by its leaving; gone when another id, or none, stands under the name. Who heals for a
-    process that died cannot know the id, and need not: the dead member's place is free after 6 s.
+    it. Healed by its leaving; gone when another id, or none, stands under the name. Only the run
+    that holds it knows the id, so while it lives nobody else can heal this; when it is dead nobody
+    need, for the dead member's place is free after 6 s.
     """
 
     kind: ClassVar[str] = "impersonate-sink"
     stage: ClassVar[str] = "topic"
     does: ClassVar[str] = "join the sink's group under the sink's own instance id, so it is fenced"
+    ends_with_its_run: ClassVar[bool] = True
     undone_by: ClassVar[str] = "leave the group"
     marks: ClassVar[tuple[str, str]] = ("", "")
     lead_seconds: ClassVar[float] = 0.0

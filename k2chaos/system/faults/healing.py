@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from k2chaos.clock import Clock
-from k2chaos.errors import K2ChaosError, UsageError
+from k2chaos.errors import FaultNotHealed, K2ChaosError, UsageError
 from k2chaos.evidence.ledger import (
     FaultLedger,
     LedgerEntry,
@@ -171,6 +171,22 @@ def _still_landing(entry: LedgerEntry, fault: Fault, clock: Clock) -> float:
     return 0.0 if is_over else fault.landing_seconds
 
 
+def _refuse_kept_up(entry: LedgerEntry, fault: Fault) -> None:
+    """
+    Say of nothing that it is gone which lives in the run's own process, while that lives.
+
+    Raises:
+        FaultNotHealed: It does.
+    """
+    holder = held_pipelines(entry.path.parent.parent).get(entry.pipeline)
+    if getattr(fault, "ends_with_its_run", False) and holder and holder.run == entry.run:
+        message = (
+            f"process {holder.pid} still keeps it up, and nobody else can end it: `k2chaos stop` "
+            "ends the run, and this with it"
+        )
+        raise FaultNotHealed(message)
+
+
 def _heal_one(entry: LedgerEntry, connect: Callable[[str], Runtime], clock: Clock) -> Healing:
     state_copy = entry.path
     ledger = FaultLedger(entry.run, entry.pipeline, (state_copy, *entry.copies))
@@ -179,6 +195,7 @@ def _heal_one(entry: LedgerEntry, connect: Callable[[str], Runtime], clock: Cloc
     try:
         fault = fault_from_json(entry.fault)
         target = str(fault.target)
+        _refuse_kept_up(entry, fault)
         hold = Hold(entry.fault_id, fault, clock.now())
         engine = fault.target.engine if isinstance(fault.target, Container) else ""
         system = System(connect(engine), endpoints_of(entry.pipeline_file))
