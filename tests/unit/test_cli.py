@@ -235,3 +235,16 @@ def test_the_lab_is_neither_started_nor_stopped_under_a_run(command: str, tmp_pa
 
     assert 2 == result.returncode
     assert "run run-1 (process 42) is using the lab" in result.stderr
+
+
+def test_a_ledger_line_that_nobody_can_read_is_told_by_whatever_is_done_next(
+    tmp_path: Path,
+) -> None:
+    state = tmp_path / "state"
+    ledger = state_directory({"XDG_STATE_HOME": str(state)}) / "faults" / "run-1.jsonl"
+    ledger.write_text("half a line\n")
+
+    result = k2chaos("judge", "none", folder=tmp_path, XDG_STATE_HOME=str(state))
+
+    assert "run-1.jsonl:1: it is not JSON" in result.stderr
+    assert "undo it by hand, remove it" in result.stderr

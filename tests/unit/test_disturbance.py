@@ -32,6 +32,7 @@ from k2chaos.system.runtime import Endpoint
 from k2chaos.system.table_control import Commit
 from tests.fakes.disturbance import FakeEndpoints, fake_endpoints
 from tests.fakes.examples import DATA_EXAMPLES
+from tests.fakes.pipelines import lab_pipeline
 from tests.fakes.runs import fake_holding, fake_run
 from tests.fakes.runtime import FakeRuntime
 
@@ -275,3 +276,16 @@ def test_what_the_pipeline_file_forbids_is_not_touched_through_its_stage(
         hold_at_stage(run, kind, Wish(role, 5.0))
 
     assert () == run.open_faults()
+
+
+def test_where_a_stage_is_names_its_broker_or_catalog_and_no_secret() -> None:
+    pipeline = lab_pipeline()
+    assert pipeline.topic is not None
+    assert pipeline.table is not None
+    catalog = {"uri": "postgresql+psycopg://iceberg:secret@db:5432/catalog"}
+    pipeline = replace(pipeline, table=replace(pipeline.table, catalog=catalog))
+
+    told = [endpoint_of(pipeline, stage).address for stage in ("topic", "table")]
+
+    assert [f"{pipeline.topic.bootstrap}/{pipeline.topic.name}",
+            f"db:5432/{pipeline.table.name}"] == told  # fmt: skip

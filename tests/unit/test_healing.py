@@ -218,6 +218,20 @@ def test_what_goes_wrong_with_one_keeps_no_other_from_being_healed(left: Left) -
     assert ["pause-2"] == [one.fault_id for one in read_ledger(left.path).open]
 
 
+def test_what_lies_upon_another_fault_of_its_target_is_undone_first(left: Left) -> None:
+    left.pause_kafka()
+    left.runtime.send(left.kafka, "unpause")
+    left.runtime.send(left.kafka, "stop")
+    deadline = left.clock.now() + timedelta(seconds=60)
+    left.ledger.tried("stop-2", fault_to_json(Stop(left.kafka)), deadline, at=left.clock.now())
+
+    healings = sweep(left.directory, lambda _engine: left.runtime, left.clock)
+
+    assert [("stop-2", "healed"), ("pause-1", "healed")] == [
+        (one.fault_id, one.outcome) for one in healings
+    ]
+
+
 def test_one_that_cannot_be_healed_delays_no_other(left: Left) -> None:
     left.pause_kafka()
     sink = left.runtime.add("sink")
