@@ -280,12 +280,12 @@ def test_what_the_pipeline_file_forbids_is_not_touched_through_its_stage(
 
 def test_where_a_stage_is_names_its_broker_or_catalog_and_no_secret() -> None:
     pipeline = lab_pipeline()
-    assert pipeline.topic is not None
-    assert pipeline.table is not None
+    topic, table = pipeline.topic, pipeline.table
+    assert topic is not None
+    assert table is not None
     catalog = {"uri": "postgresql+psycopg://iceberg:secret@db:5432/catalog"}
-    pipeline = replace(pipeline, table=replace(pipeline.table, catalog=catalog))
+    pipeline = replace(pipeline, table=replace(table, catalog=catalog))
 
     told = [endpoint_of(pipeline, stage).address for stage in ("topic", "table")]
 
-    assert [f"{pipeline.topic.bootstrap}/{pipeline.topic.name}",
-            f"db:5432/{pipeline.table.name}"] == told  # fmt: skip
+    assert [f"{topic.bootstrap}/{topic.name}", f"db:5432/{table.name}"] == told
