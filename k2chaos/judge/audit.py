@@ -19,7 +19,7 @@ down to the time before the first fault.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeAlias
 
@@ -158,9 +158,10 @@ def _missing(stage: _Stage, stages: Mapping[str, Rows], beside: Beside) -> Itera
         yield from _of_slots("late", stage, late)
     if stage.name == "table" and beside.letters is not None:
         letters = _lettered(stage.ground.slots, beside.letters, stages.get("topic"))
-        yield from _of_slots("quarantined", stage, letters & was_there)
+        yield from _of_slots("quarantined", stage, letters & missing)
         missing &= ~letters
-    yield from _of_slots("lost", stage, missing)
+    settled = stage.settled & ~stage.tally.taken_back(missing, stage.settled)
+    yield from _of_slots("lost", replace(stage, settled=settled), missing)
     if stage.name == "table" and beside.committed is not None and missing.any():
         passed = _passed(stage.ground.slots, missing, stages.get("topic"), beside.committed)
         yield from _of_slots("diverged", stage, passed)

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from k2chaos.judge.case import Case, Rule
-from k2chaos.judge.looks import unread
 from k2chaos.judge.promise import breaks_promise, told
+from k2chaos.judge.unread import unread
 
 
 def _broken(case: Case) -> Iterator[str]:

@@ -8,21 +8,15 @@ and what they mean stands in `k2chaos.judge.rules`.
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-import pyarrow as pa
-
 from k2chaos.evidence.declared import Part, declared
 from k2chaos.judge.case import Case, When
 from k2chaos.judge.disturbances import disturbances
 from k2chaos.judge.observing import never_stayed
 from k2chaos.judge.promise import breaks_promise, told
+from k2chaos.judge.unread import unread
 
 _FAULT_ACTIONS: Final = "k2chaos.actions"
 _NO_FAULTS: Final = frozenset({"await_recovery"})
-_BESIDE: Final[Mapping[str, str]] = {
-    "malformed": "its values that are no record",
-    "letters": "its dead letters",
-    "committed": "the offsets that the sink's group committed",
-}
 
 
 def _broken(case: Case, *, before_fault: bool) -> Iterator[str]:
@@ -128,11 +122,16 @@ def fault_outside_method(case: Case) -> Iterator[str]:
 
 
 def method_cut_short(case: Case) -> Iterator[str]:
-    """A journal with fewer activities than the method."""
-    listed = (case.evidence.journal.get("experiment") or {}).get("method") or ()
-    ran = case.evidence.journal.get("run") or ()
-    if case.fault_was_tried and len(ran) < len(listed):
-        yield f"{len(ran)} of {len(listed)} activities of the method are in the journal"
+    """A journal with fewer activities than the method, or than the rollbacks that were to run."""
+    experiment = case.evidence.journal.get("experiment") or {}
+    strategy = ((experiment.get("runtime") or {}).get("rollbacks") or {}).get("strategy")
+    for part, name in (("method", "run"), ("rollbacks", "rollbacks")):
+        was_ended = bool([*interrupted(case)] or case.evidence.events_named("interrupted"))
+        if name == "rollbacks" and (strategy == "deviated" or was_ended):
+            continue  # not all of them were to run
+        listed, ran = experiment.get(part) or (), case.evidence.journal.get(name) or ()
+        if case.fault_was_tried and len(ran) < len(listed):
+            yield f"{len(ran)} of {len(listed)} activities of the {part} are in the journal"
 
 
 def window_broken(case: Case) -> Iterator[str]:
@@ -183,34 +182,6 @@ def not_audited(case: Case) -> Iterator[str]:
         yield f"{event.get('stage')}: {event.get('reason')}"
 
 
-def unread(case: Case) -> Iterator[str]:
-    """What the evidence lacks of a stage, though nothing says that it could not be read."""
-    evidence = case.evidence
-    names = ("not-audited", "stage-unavailable")
-    given_up = {one.get("stage") for name in names for one in evidence.events_named(name)}
-    for stage in evidence.audited_stages:
-        if stage not in {*evidence.records, *given_up}:
-            yield f"{stage}: its records are not in the evidence"
-    untold = _untold(evidence.records)
-    if not all(untold.values()):  # content is compared
-        untold["exchange"] = untold.get("exchange", "exchange" not in given_up)
-        for stage in (one for one in evidence.stages if untold.get(one)):
-            yield f"{stage}: what its records say is not in the evidence"
-    if "topic" in {*evidence.records} - given_up:
-        for name, what in _BESIDE.items():
-            if getattr(evidence, name) is None:
-                yield f"topic: {what} are not in the evidence"
-
-
-def _untold(records: Mapping[str, pa.Table]) -> dict[str, bool]:
-    """By stage that has records, whether it tells of none of them what it says."""
-    return {
-        stage: table["digest"].null_count == len(table)
-        for stage, table in records.items()
-        if len(table)
-    }
-
-
 def fault_open(case: Case) -> Iterator[str]:
     """Faults that are not confirmed healed."""
     for entry in case.evidence.ledger.open:
@@ -238,8 +209,21 @@ def unsupported(case: Case) -> Iterator[str]:
 def no_hypothesis(case: Case) -> Iterator[str]:
     """A hypothesis that was not tested before, or after."""
     for when in ("before", "after"):
-        if case.fault_was_tried and not (case.steady_states.get(when) or {}).get("probes"):
+        state = case.steady_states.get(when) or {}
+        tested, listed = len(state.get("probes") or ()), _probes_listed(case)
+        if not case.fault_was_tried or case.unmet_probes(when):
+            continue
+        if not tested:
             yield f"the hypothesis was not tested {when} the method"
+        elif tested < listed:
+            yield f"{tested} of {listed} probes of the hypothesis were tested {when} the method"
+        elif state.get("steady_state_met") is False:
+            yield f"Chaos Toolkit calls it unmet {when} the method, and names no probe"
+
+
+def _probes_listed(case: Case) -> int:
+    hypothesis = (case.evidence.journal.get("experiment") or {}).get("steady-state-hypothesis")
+    return len((hypothesis or {}).get("probes") or ())
 
 
 def _declared_faults(case: Case) -> list[Mapping[str, Any]]:

@@ -16,7 +16,7 @@ LONGEST_BLIND_SECONDS: Final = 1.0
 """For how long a stage may go unasked; twice the period where it is looked at less often."""
 
 _DETECTED: Final = "detected_seconds"
-_NEVER: Final = ("caught_up_seconds", "fresh_seconds")
+_NEVER: Final = ("service_seconds", "caught_up_seconds", "fresh_seconds")
 _RATES: Final[Mapping[str, str]] = {
     "exchange": "exchange_hz",
     "topic": "exchange_hz",

@@ -100,7 +100,8 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         "method-cut-short",
         "inconclusive",
-        "Chaos Toolkit's journal has fewer activities than the method.",
+        "Chaos Toolkit's journal has fewer activities than the method, or than the rollbacks, "
+        "where these were to run whatever came.",
         looks.method_cut_short,
     ),
     Rule(
@@ -137,7 +138,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         "hypothesis-untested",
         "inconclusive",
-        "The hypothesis was not tested before or after the fault.",
+        "The hypothesis, or a probe of it, was not tested before or after the fault.",
         looks.no_hypothesis,
     ),
     Rule(

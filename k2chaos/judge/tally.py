@@ -5,6 +5,7 @@ Arrays are indexed by slot (`k2chaos.evidence.slots`): so much memory a record, 
 its sightings come in. `Ground` is what is known of the records themselves and outlives the stages.
 """
 
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -57,10 +58,10 @@ class Ground:
         is_new = self.times[places] == _UNKNOWN
         self.times[places[is_new]] = times[is_new]
         digests: Integers = rows["digest"].fill_null(0).to_numpy()
-        known = self.digests[places]
-        self.corrupted[places[(known != 0) & (digests != 0) & (known != digests)]] = True
-        is_new = known == 0
+        is_new = self.digests[places] == 0
         self.digests[places[is_new]] = digests[is_new]
+        # Held against what was learnt from these very rows, too: two copies may differ.
+        self.corrupted[places[(digests != 0) & (self.digests[places] != digests)]] = True
         return digests
 
 
@@ -132,6 +133,21 @@ class Tally:
             # A copy of a row of this very batch that came in time is no reordering either.
             _, first = np.unique(ordered, return_index=True)
             self.reordered.append(ordered[np.intersect1d(behind, first)])
+
+    def taken_back(self, missing: Booleans, settled: Booleans) -> Booleans:
+        """
+        The *missing* slots that the stage had shown before the first fault: those up to the newest
+        that it had shown (*settled*), where that is missing itself. They did not get lost on their
+        way: they were there, and were taken away.
+        """
+        found = np.zeros(self.slots.size, dtype=bool)
+        for begin, end in itertools.pairwise(self.slots.base):
+            shown = begin + np.count_nonzero(settled[begin:end])
+            if shown > begin and missing[shown - 1]:
+                still_there = np.flatnonzero(self.counts[begin:shown])
+                behind = begin + still_there[-1] + 1 if still_there.size else begin
+                found[behind:shown] = True
+        return found & missing
 
     @property
     def reordered_slots(self) -> Integers:

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from k2chaos.evidence.finding import Anomaly, Finding
+from k2chaos.evidence.reading import RunEvidence
 from k2chaos.judge.audit import EXAMPLES, Beside
 
 
@@ -31,6 +32,25 @@ def value_findings(beside: Beside) -> Iterator[Finding]:
             and row["offset"] < beside.committed.get(row["partition"], 0)
         ]
         yield from _of_values("lost", "table", "sink", dropped)
+
+
+def undecided(evidence: RunEvidence) -> Iterator[str]:
+    """Values of which nobody can say whether they were dropped: the group's offset is unknown."""
+    if evidence.malformed is None or evidence.letters is None or evidence.committed is None:
+        return
+    lettered = _places(evidence.letters)
+    unknown = [
+        row["partition"]
+        for row in evidence.malformed.to_pylist()
+        if (row["partition"], row["offset"]) not in lettered
+        and row["partition"] not in evidence.committed
+    ]
+    for partition in dict.fromkeys(unknown):
+        count = unknown.count(partition)
+        yield (
+            f"topic: whether the sink passed {count} values that are no record is not known: its "
+            f"group has no offset in partition {partition}"
+        )
 
 
 def _places(letters: pa.Table) -> set[tuple[int | None, int | None]]:

@@ -194,7 +194,7 @@ def _healths(watched: Watched, role: str) -> Iterator[tuple[str, Series]]:
     for container in watched.containers.get(role, ()):
         if container in by_container:
             yield container, by_container[container]
-    if role == "api" and len(word := watched.samples.series("api", "status")):
+    if role == "api" and len((word := watched.samples.series("api", "status")).known()):
         yield "api", word
 
 

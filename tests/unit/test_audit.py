@@ -407,3 +407,25 @@ def test_keys_may_come_as_a_dictionary() -> None:
     found = [Slots.of(WINDOW).places(table).tolist() for table in (table_of(rows), encoded)]
 
     assert found[0] == found[1]
+
+
+def test_copies_that_differ_are_told_where_they_first_do_and_in_one_batch_too() -> None:
+    window = window_of(BTC=(0, 3))
+    rows = table_of([("BTC", 1), ("BTC", 2), ("BTC", 2), ("BTC", 3)])
+    digests = pa.array([11, 22, 99, 33], pa.int64())
+    topic = rows.set_column(3, RECORDS.field("digest"), digests)
+    table = topic.take(pa.array([0, 1, 3]))
+
+    findings = audit(window, {"topic": topic, "table": table})
+
+    assert [("duplicated", "topic"), ("corrupted", "topic")] == [
+        (one.anomaly, one.stage) for one in findings
+    ]
+
+
+def test_a_record_of_which_a_letter_tells_and_that_is_there_is_not_quarantined() -> None:
+    letter = {"partition": 0, "offset": 3, "reason": "x", "key": "BTC", "sequence": 103}
+    letters = pa.Table.from_pylist([letter], schema=LETTERS)
+    stages = {"topic": table_of(ALL), "table": table_of(ALL)}
+
+    assert () == audit(WINDOW, stages, Beside(letters=letters))

@@ -71,7 +71,7 @@ def test_values_that_are_no_record_are_judged_with_the_records() -> None:
 
 
 @pytest.mark.parametrize(
-    "lost, found", [(50, [("lost", True)]), (51, [("lost", False)]), (99, [("lost", False)])]
+    "lost, found", [(49, [("lost", True)]), (51, [("lost", False)]), (99, [("lost", False)])]
 )
 def test_what_the_table_had_passed_when_the_fault_struck_is_not_blamed_on_it(
     lost: int, found: list[tuple[str, bool]]
@@ -80,6 +80,22 @@ def test_what_the_table_had_passed_when_the_fault_struck_is_not_blamed_on_it(
     struck = (fault("kill", "sink", 10.1, 15.0),)
 
     assert found == told(evidence(*shown, lost=lost, events=struck))
+
+
+def test_what_the_table_had_shown_when_the_fault_struck_was_taken_away_by_it() -> None:
+    shown = [Sample(at(one), "table", "newest_id", one * 5.0, "BTC") for one in range(21)]
+    struck = (fault("kill", "sink", 10.1, 15.0),)
+    gone = {("BTC", number) for number in (44, 46, 47, 48, 49, 50)}
+    rows = {"topic": table_of(ALL), "table": table_of(row for row in ALL if row not in gone)}
+
+    before, since = findings_of(evidence(*shown, records=rows, events=struck))
+
+    assert (True, 1, False, 5) == (
+        before.before_fault,
+        before.count,
+        since.before_fault,
+        since.count,
+    )
 
 
 def test_without_samples_everything_is_the_faults() -> None:

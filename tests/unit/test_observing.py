@@ -131,6 +131,14 @@ def test_what_recovered_and_did_not_stay_so_never_recovered(run: Watched) -> Non
     assert ["pause-1: fresh_seconds: not to the end of the run"] == [*never_stayed(case_of(run))]
 
 
+def test_a_service_that_is_down_again_to_the_end_never_recovered(run: Watched) -> None:
+    stale(run, (20.0, 35.0))
+    run.sees("engine", "impaired_services", lambda now: float(20.0 <= now < 30.0 or now >= 45.0))
+    awaited(run, 40.0)
+
+    assert ["pause-1: service_seconds: not to the end of the run"] == [*never_stayed(case_of(run))]
+
+
 def test_what_stayed_recovered_says_nothing(run: Watched) -> None:
     stale(run, (20.0, 35.0), (50.0, 52.0))
     awaited(run, 40.0)

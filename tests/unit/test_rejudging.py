@@ -290,6 +290,17 @@ def test_a_topic_without_what_lies_beside_its_records_is_not_audited(
     assert ("inconclusive", ["not-audited"]) == (judged.outcome.word, codes(judged))
 
 
+def test_content_that_the_exchange_has_forgotten_was_held_against_nothing(tmp_path: Path) -> None:
+    run = stored_run(tmp_path / "run", "exchange", "topic", "table", "api")
+    path = run / "records" / "exchange.parquet"
+    pq.write_table(pq.read_table(path).slice(300), path)
+
+    judged = rejudge(run)
+
+    assert ("inconclusive", ["not-audited"]) == (judged.outcome.word, codes(judged))
+    assert "exchange: what 300 of its records said it no longer knows" in printed(judged)
+
+
 @pytest.mark.parametrize("make", [Path.mkdir, Path.touch, lambda _path: None])
 def test_what_is_no_run_is_a_usage_error_with_one_reason(
     make: Callable[[Path], None], tmp_path: Path

@@ -1,13 +1,16 @@
 """Values that are no record: the source's fault, or dropped by the sink, or rightly put away."""
 
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
+from k2chaos.evidence.ledger import LedgerReading
+from k2chaos.evidence.reading import RunEvidence
 from k2chaos.evidence.records import LETTERS, MALFORMED
 from k2chaos.judge.audit import Beside
-from k2chaos.judge.values import value_findings
+from k2chaos.judge.values import undecided, value_findings
 
 
 def malformed(*rows: tuple[int, str | None]) -> pa.Table:
@@ -67,3 +70,14 @@ def test_a_poison_of_ours_that_was_dropped_is_lost() -> None:
 )
 def test_what_may_still_be_put_away_is_not_lost(beside: Beside) -> None:
     assert [] == told(beside)
+
+
+def test_what_a_group_without_an_offset_did_with_a_value_is_not_known() -> None:
+    run = RunEvidence({}, {}, (), LedgerReading((), ()), None, {}, ())
+    run = replace(run, malformed=malformed((5, "abc"), (6, "abc"), (7, "abc")), letters=letters(7))
+
+    (told,) = undecided(replace(run, committed={}))
+
+    assert "whether the sink passed 2 values that are no record is not known" in told
+    assert [] == [*undecided(replace(run, committed={0: 9}))]
+    assert [] == [*undecided(run)]

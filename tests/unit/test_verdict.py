@@ -167,6 +167,23 @@ SPOILT: list[tuple[str, str, Change]] = [
     ("too-few-records", "inconclusive", lambda s: setattr(s, "window", None)),
     ("not-audited", "inconclusive", lambda s: s.records.clear()),
     ("hypothesis-untested", "inconclusive", lambda s: steady(s, "before", {})),
+    (
+        "hypothesis-untested",
+        "inconclusive",
+        lambda s: s.journal["experiment"].update(
+            {"steady-state-hypothesis": {"probes": [{"name": "fine"}, {"name": "never tested"}]}}
+        ),
+    ),
+    (
+        "hypothesis-untested",
+        "inconclusive",
+        lambda s: steady(s, "after", {**met(), "steady_state_met": False}),
+    ),
+    (
+        "method-cut-short",
+        "inconclusive",
+        lambda s: s.journal["experiment"].update(rollbacks=[{"name": "undo"}]),
+    ),
     ("hypothesis-untested", "inconclusive", lambda s: steady(s, "after", {"probes": []})),
     ("nothing-proven", "inconclusive", _without_fault),
     (
@@ -304,8 +321,19 @@ def test_a_fault_that_a_rollback_repeats_by_reference_stands_outside_the_method(
     story = Story()
     story.journal["experiment"]["method"][0]["name"] = "freeze"
     story.journal["experiment"]["rollbacks"] = [{"ref": "freeze"}]
+    story.journal["rollbacks"] = [{"activity": {"name": "freeze"}, "status": "succeeded"}]
 
     assert ["fault-outside-method"] == [one.code for one in story.judged().reasons]
+
+
+def test_rollbacks_that_were_to_run_only_after_a_deviation_need_not_run() -> None:
+    story = Story()
+    story.journal["experiment"] |= {
+        "rollbacks": [{"name": "undo"}],
+        "runtime": {"rollbacks": {"strategy": "deviated"}},
+    }
+
+    assert () == story.judged().reasons
 
 
 def test_an_order_that_the_pipeline_never_promised_is_no_failure() -> None:

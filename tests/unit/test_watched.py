@@ -242,6 +242,13 @@ def test_an_api_that_calls_itself_degraded_is_honest_though_the_engine_calls_it_
     assert ["misreported"] == names(watched(*stale))
 
 
+def test_an_api_that_never_says_how_it_is_does_not_speak_for_itself() -> None:
+    refused = [sample(at, "api", "status", None, note="status 404") for at in LONG]
+    stale = (ages("table", LONG, 1.0), ages("api", LONG, 45.0), health("api-1", LONG, 1.0))
+
+    assert ["misreported"] == names(watched(*stale, refused))
+
+
 def test_a_pipeline_of_an_api_alone_is_judged_by_the_api_alone() -> None:
     status = [sample(at, "api", "status", 1.0, note="healthy") for at in LONG]
 
