@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from k2chaos.errors import UsageError
-from k2chaos.evidence.records import RECORDS
+from k2chaos.evidence.records import MALFORMED, RECORDS
 from k2chaos.evidence.samples import Sample, SampleWriter, read_samples
 from k2chaos.launch.rejudging import (
     Rejudged,
@@ -288,6 +288,18 @@ def test_a_topic_without_what_lies_beside_its_records_is_not_audited(
     judged = rejudge(run)
 
     assert ("inconclusive", ["not-audited"]) == (judged.outcome.word, codes(judged))
+
+
+def test_a_value_of_which_nobody_knows_whether_it_was_dropped_is_no_pass(tmp_path: Path) -> None:
+    run = stored_run(tmp_path / "run", "exchange", "topic", "table", "api")
+    poison = {"partition": 3, "offset": 7, "reason": "magic byte 1", "tag": "t-1"}
+    values = pa.Table.from_pylist([poison], schema=MALFORMED)
+    pq.write_table(values, run / "records" / "malformed.parquet")
+
+    judged = rejudge(run)
+
+    assert ("inconclusive", ["not-audited"]) == (judged.outcome.word, codes(judged))
+    assert "its group has no offset in partition 3" in printed(judged)
 
 
 def test_content_that_the_exchange_has_forgotten_was_held_against_nothing(tmp_path: Path) -> None:

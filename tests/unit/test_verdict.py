@@ -326,6 +326,13 @@ def test_a_fault_that_a_rollback_repeats_by_reference_stands_outside_the_method(
     assert ["fault-outside-method"] == [one.code for one in story.judged().reasons]
 
 
+def test_as_many_records_as_the_pipeline_file_asks_for_are_enough() -> None:
+    story = Story()
+    story.window = Window({"A": 0}, {"A": 200})
+
+    assert () == story.judged().reasons
+
+
 def test_rollbacks_that_were_to_run_only_after_a_deviation_need_not_run() -> None:
     story = Story()
     story.journal["experiment"] |= {
