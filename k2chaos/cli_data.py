@@ -63,7 +63,7 @@ def audit(pipeline: str | None, *, since: str, until: str | None, as_json: bool)
 
     \b
     Example:
-      k2chaos audit --since 2h
+      k2chaos audit --since 20m
     """  # noqa: D301
     import json
 

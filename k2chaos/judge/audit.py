@@ -160,8 +160,9 @@ def _missing(stage: _Stage, stages: Mapping[str, Rows], beside: Beside) -> Itera
         letters = _lettered(stage.ground.slots, beside.letters, stages.get("topic"))
         yield from _of_slots("quarantined", stage, letters & missing)
         missing &= ~letters
-    settled = stage.settled & ~stage.tally.taken_back(missing, stage.settled)
-    yield from _of_slots("lost", replace(stage, settled=settled), missing)
+    if missing.any():
+        settled = stage.settled & ~stage.tally.taken_back(missing, stage.settled)
+        yield from _of_slots("lost", replace(stage, settled=settled), missing)
     if stage.name == "table" and beside.committed is not None and missing.any():
         passed = _passed(stage.ground.slots, missing, stages.get("topic"), beside.committed)
         yield from _of_slots("diverged", stage, passed)

@@ -125,8 +125,8 @@ def method_cut_short(case: Case) -> Iterator[str]:
     """A journal with fewer activities than the method, or than the rollbacks that were to run."""
     experiment = case.evidence.journal.get("experiment") or {}
     strategy = ((experiment.get("runtime") or {}).get("rollbacks") or {}).get("strategy")
+    was_ended = bool([*interrupted(case)] or case.evidence.events_named("interrupted"))
     for part, name in (("method", "run"), ("rollbacks", "rollbacks")):
-        was_ended = bool([*interrupted(case)] or case.evidence.events_named("interrupted"))
         if name == "rollbacks" and (strategy == "deviated" or was_ended):
             continue  # not all of them were to run
         listed, ran = experiment.get(part) or (), case.evidence.journal.get(name) or ()

@@ -1,7 +1,7 @@
 """What the evidence lacks of a stage: nobody may say of it that all is there, and unchanged."""
 
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -25,12 +25,7 @@ def unread(case: Case) -> Iterator[str]:
     for stage in evidence.audited_stages:
         if stage not in {*evidence.records, *given_up}:
             yield f"{stage}: its records are not in the evidence"
-    untold = _untold(evidence.records)
-    if not all(untold.values()):  # content is compared
-        untold["exchange"] = untold.get("exchange", "exchange" not in given_up)
-        for stage in (one for one in evidence.stages if untold.get(one)):
-            yield f"{stage}: what its records say is not in the evidence"
-        yield from _forgotten(evidence, untold["exchange"])
+    yield from _uncompared(evidence, given_up)
     if "topic" in {*evidence.records} - given_up:
         for name, what in _BESIDE.items():
             if getattr(evidence, name) is None:
@@ -38,13 +33,19 @@ def unread(case: Case) -> Iterator[str]:
         yield from undecided(evidence)
 
 
-def _forgotten(evidence: RunEvidence, is_untold: bool) -> Iterator[str]:  # noqa: FBT001
-    """Records whose content was held against nothing: the exchange remembers for so long only."""
+def _uncompared(evidence: RunEvidence, given_up: set[Any]) -> Iterator[str]:
+    """Where content is compared: stages and records of which it is not known."""
+    untold = _untold(evidence.records)
+    if all(untold.values()):
+        return
+    untold["exchange"] = untold.get("exchange", "exchange" not in given_up)
+    for stage in (one for one in evidence.stages if untold.get(one)):
+        yield f"{stage}: what its records say is not in the evidence"
     exchange, window = evidence.records.get("exchange"), evidence.window
-    if exchange is not None and window is not None and not is_untold:
-        count = count_lost(window, exchange)
-        if count:
-            yield f"exchange: what {count} of its records said it no longer knows"
+    if untold["exchange"] or exchange is None or window is None:
+        return
+    if count := count_lost(window, exchange):  # it remembers for so long only
+        yield f"exchange: what {count} of its records said it no longer knows"
 
 
 def _untold(records: Mapping[str, pa.Table]) -> dict[str, bool]:

@@ -7,7 +7,7 @@ and of which no letter tells, was dropped, which is a loss. What k2chaos wrote i
 it bears a tag) is no fault of the source, but must not be dropped either.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -24,12 +24,10 @@ def value_findings(beside: Beside) -> Iterator[Finding]:
     rows = beside.malformed.to_pylist()
     yield from _of_values("schema", "topic", "source", [row for row in rows if row["tag"] is None])
     if beside.letters is not None and beside.committed is not None:
-        lettered = _places(beside.letters)
         dropped = [
             row
-            for row in rows
-            if (row["partition"], row["offset"]) not in lettered
-            and row["offset"] < beside.committed.get(row["partition"], 0)
+            for row in _unlettered(rows, beside.letters)
+            if row["offset"] < beside.committed.get(row["partition"], 0)
         ]
         yield from _of_values("lost", "table", "sink", dropped)
 
@@ -38,12 +36,10 @@ def undecided(evidence: RunEvidence) -> Iterator[str]:
     """Values of which nobody can say whether they were dropped: the group's offset is unknown."""
     if evidence.malformed is None or evidence.letters is None or evidence.committed is None:
         return
-    lettered = _places(evidence.letters)
     unknown = [
         row["partition"]
-        for row in evidence.malformed.to_pylist()
-        if (row["partition"], row["offset"]) not in lettered
-        and row["partition"] not in evidence.committed
+        for row in _unlettered(evidence.malformed.to_pylist(), evidence.letters)
+        if row["partition"] not in evidence.committed
     ]
     for partition in dict.fromkeys(unknown):
         count = unknown.count(partition)
@@ -53,8 +49,11 @@ def undecided(evidence: RunEvidence) -> Iterator[str]:
         )
 
 
-def _places(letters: pa.Table) -> set[tuple[int | None, int | None]]:
-    return set(zip(letters["partition"].to_pylist(), letters["offset"].to_pylist(), strict=True))
+def _unlettered(rows: Sequence[Mapping[str, Any]], letters: pa.Table) -> list[Mapping[str, Any]]:
+    """Those of *rows* of which no letter tells."""
+    lie_at = zip(letters["partition"].to_pylist(), letters["offset"].to_pylist(), strict=True)
+    lettered = {*lie_at}
+    return [row for row in rows if (row["partition"], row["offset"]) not in lettered]
 
 
 def _of_values(

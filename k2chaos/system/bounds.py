@@ -1,7 +1,7 @@
 """
 What cannot be held together, and what is too long: known before a run, and enforced in it.
 
-Pure, and light to import: the linter reads it, and so does the admission of every fault.
+Pure: the linter reads it, and so does the admission of every fault.
 """
 
 from collections.abc import Mapping
@@ -44,7 +44,7 @@ def refuse_forbidden(pipeline: Pipeline, kind: str, stage: str) -> None:
     """
     of_group = ("sink",) if _OF_DATA.get(kind) == _SINKS_GROUP else ()
     for role in (*_ACTED_ON[stage], *of_group):
-        if any(role == one for one in pipeline.services):
+        if role in pipeline.services:
             allowed_services(pipeline, role)
 
 

@@ -244,6 +244,7 @@ def require_same_place(fault: Fault, system: System) -> None:
     """
     if isinstance(fault.target, Endpoint):
         now = system.endpoints.address(fault.target.stage)
+        # Entries of versions before name the topic or the table alone, without their host.
         if now is not None and not f"/{now}".endswith(f"/{fault.target.address}"):
             message = (
                 f"it is at {fault.target.address}, and the pipeline file says {now} by now: "
